@@ -1,0 +1,89 @@
+"""What the three programs share on a terminal: errors in one line, progress, JSON.
+
+Results go to stdout, everything else to stderr, so that `--json` stays clean. No other module of `faces` knows click
+or rich.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+import click
+from pydantic_core import to_json
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from faces.errors import FacesError
+
+Advance = Callable[[int], None]
+"""Report that so many more steps are done."""
+
+_INTERRUPTED: Final = 130  # what a shell expects of a program ended by Ctrl-C: 128 + SIGINT
+_LINE_EVERY: Final = 60.0  # seconds
+
+
+class Commands(click.Group):
+    """A group whose commands catch nothing.
+
+    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), Ctrl-C a word and 130. A reader
+    that closed the pipe ends the program quietly: click sees to that.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FacesError as error:
+            raise click.ClickException(" ".join(str(error).splitlines())) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+def progress(description: str, total: int | None) -> AbstractContextManager[Advance]:
+    """Show how far long work is: a bar on a terminal, else a line a minute and one at the end; always on stderr.
+
+    total: steps in all, None where nobody knows. The context gives the function to call after each step or batch.
+    """
+    return _bar(description, total) if sys.stderr.isatty() else progress_lines(description, total)
+
+
+@contextmanager
+def progress_lines(
+    description: str, total: int | None, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Advance]:
+    """`progress` where nobody watches: for log files."""
+    started = spoken = clock()
+    done = 0
+
+    def line() -> str:
+        seconds = clock() - started
+        of = "" if total is None else f" of {total}"
+        return f"{description}: {done}{of}, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} a second"
+
+    def advance(steps: int) -> None:
+        nonlocal done, spoken
+        done += steps
+        if clock() - spoken >= _LINE_EVERY:
+            spoken = clock()
+            click.echo(line(), err=True)
+
+    try:
+        yield advance
+    finally:
+        click.echo(line(), err=True)
+
+
+@contextmanager
+def _bar(description: str, total: int | None) -> Iterator[Advance]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def echo_json(value: object) -> None:
+    """Print a value on stdout as indented JSON; dataclasses, paths and dates included, infinities as null."""
+    click.echo(to_json(value, indent=2, inf_nan_mode="null").decode())
