@@ -1,0 +1,125 @@
+"""A gallery file, opened the way it must be: checked before it is touched, every setting read back, errors in words."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+from index.errors import GalleryBusy, GalleryCorrupt, GalleryError, GalleryForeign, GalleryMissing, GalleryUnavailable
+
+APPLICATION_ID: Final = int.from_bytes(b"HEIR", "big")
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT: Final = 5000  # milliseconds a writer waits for another process's
+
+_SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "busy_timeout": BUSY_TIMEOUT,
+        "journal_mode": "wal",  # readers and one writer do not wait for each other
+        "synchronous": 2,  # FULL: an answered write survives a power cut, if the disk honours flush
+        "secure_delete": 1,  # ON: FAST leaves the bytes of freed pages
+        "foreign_keys": 1,
+    }
+)
+_HEADER: Final = 100  # bytes; https://www.sqlite.org/fileformat.html, section 1.3
+_MAGIC: Final = b"SQLite format 3\x00"
+
+
+def connect(path: Path, mode: Literal["ro", "rw", "rwc"] = "rw") -> sqlite3.Connection:
+    """A connection in autocommit mode that may be used from any thread, one at a time.
+
+    Raises GalleryUnavailable when a setting does not take (a file system without shared memory, say).
+    """
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            configure(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def configure(connection: sqlite3.Connection, path: Path) -> None:
+    """Make every setting and read it back: most belong to the connection, not to the file."""
+    for name, value in _SETTINGS.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+        (found,) = connection.execute(f"PRAGMA {name}").fetchone()
+        if found != value:
+            raise GalleryUnavailable(
+                f"SQLite keeps {name} at {found!r} instead of {value!r}", str(path), "Use a local disk."
+            )
+
+
+def inspect(path: Path) -> None:
+    """Refuse a file that is no sound gallery, without changing a byte of it.
+
+    Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable.
+    """
+    _inspect_header(path, _read_header(path))
+    # A connection that may write folds a leftover log into the file when it closes: not before the file is known
+    # to be sound. Without a log there is nothing to fold, and only a writer clears away the files it opens beside.
+    mode: Literal["ro", "rw"] = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
+    with closing(connect(path, mode)) as connection:
+        if problems := quick_check(connection, path):
+            raise GalleryCorrupt(f"damaged ({problems[0]})", str(path), RESTORE)
+
+
+def quick_check(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """What SQLite finds wrong with its pages and tables; empty when nothing is."""
+    with translated(path):
+        found = [line for (row,) in connection.execute("PRAGMA quick_check(20)") for line in str(row).splitlines()]
+    return [] if found == ["ok"] else found
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours. A broken constraint is a fault of ours and passes through."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.DatabaseError as error:
+        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        kind, remedy = _KINDS.get(primary, (GalleryUnavailable, "Check permissions, free space and the disk."))
+        raise kind(f"SQLite: {error}", str(path), remedy) from error
+
+
+RESTORE: Final = "The file was left as it is: restore it from a backup, or build the gallery again."
+_BUSY: Final[tuple[type[GalleryError], str]] = (GalleryBusy, "Another process is writing: try again when it is done.")
+_DAMAGED: Final[tuple[type[GalleryError], str]] = (GalleryCorrupt, RESTORE)
+_KINDS: Final[Mapping[int, tuple[type[GalleryError], str]]] = MappingProxyType(
+    {
+        sqlite3.SQLITE_BUSY: _BUSY,
+        sqlite3.SQLITE_LOCKED: _BUSY,
+        sqlite3.SQLITE_CORRUPT: _DAMAGED,
+        sqlite3.SQLITE_NOTADB: _DAMAGED,
+        sqlite3.SQLITE_ERROR: _DAMAGED,  # our statements are sound, so the tables they speak of are not
+    }
+)
+
+
+def _read_header(path: Path) -> bytes:
+    if not path.is_file():
+        raise GalleryMissing("no gallery", str(path), "Give the path of a gallery file, or make one: index build.")
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER)
+    except OSError as error:
+        raise GalleryUnavailable(f"cannot be read ({error.strerror})", str(path), "Check permissions.") from None
+
+
+def _inspect_header(path: Path, header: bytes) -> None:
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        what = "an empty file" if not header else "not a gallery: not an SQLite file, or damaged from the start"
+        raise GalleryCorrupt(what, str(path), RESTORE)
+    schema, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+    if application != APPLICATION_ID:
+        raise GalleryForeign("an SQLite file of another program", str(path), "Give the path of a gallery file.")
+    if schema != SCHEMA_VERSION:
+        raise GalleryForeign(
+            f"a gallery of format {schema}; this version reads {SCHEMA_VERSION}", str(path), "Upgrade heirloom."
+        )

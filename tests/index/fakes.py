@@ -1,0 +1,99 @@
+"""Hand-written parts for tests of `index`: a gallery that is a list, and faces that are coloured squares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from faces.embed import Vectors
+from faces.space import Space
+from index.errors import NothingToEnrol, ProbesInvalid, SubjectUnknown, TemplatesInvalid
+from index.gallery import Candidate, GalleryStats, Receipt, Template, unit_rows
+
+DIM = 8
+SPACE = Space(teacher="ab" * 32, dim=DIM, crop="arcface-112")
+OTHER_SPACE = Space(teacher="cd" * 32, dim=DIM, crop="dlib-chip-150")
+TEACHER_ID = "0123456789abcdef"
+
+
+def direction(*numbers: float) -> Vectors:
+    """The unit row (DIM,) that points along these first coordinates."""
+    row = np.zeros(DIM, dtype=np.float32)
+    row[: len(numbers)] = numbers
+    return row / np.linalg.norm(row)
+
+
+EAST, NORTH, UP = direction(1), direction(0, 1), direction(0, 0, 1)
+
+
+def random_rows(count: int, seed: int = 0, dim: int = DIM) -> Vectors:
+    """(count, dim) unit rows in all directions."""
+    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def templates(*rows: Vectors, source: str = "", model_id: str = TEACHER_ID) -> list[Template]:
+    return [Template(row, model_id, source) for row in rows]
+
+
+def as_stored(row: Vectors) -> Vectors:
+    """What a gallery may make of a unit row: the nearest fp16, at unit length."""
+    rounded = row.astype(np.float16).astype(np.float32)
+    return rounded / np.linalg.norm(rounded)
+
+
+@dataclass
+class ListGallery:
+    """The Gallery that nobody can misread: a list, gone through from one end to the other."""
+
+    space: Space
+    rows: list[tuple[int, str, Template]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    last: int = 0
+    version: int = 1
+
+    def enrol(
+        self, subject_id: str, templates: Sequence[Template], *, space: Space, name: str | None = None
+    ) -> list[int]:
+        self.space.require_same(space, "Use another Model.")
+        if not templates:
+            raise NothingToEnrol("no Templates for Subject", subject_id, "Give at least one.")
+        for template in templates:
+            unit_rows(np.atleast_2d(template.embedding), self.space.dim, TemplatesInvalid)
+        self.names[subject_id] = name or self.names.get(subject_id, subject_id)
+        ids = [self.last + 1 + n for n in range(len(templates))]
+        self.rows += [(number, subject_id, template) for number, template in zip(ids, templates, strict=True)]
+        self.last, self.version = ids[-1], self.version + 1
+        return ids
+
+    def search(self, probes: Vectors, k: int, *, space: Space) -> list[list[Candidate]]:
+        self.space.require_same(space, "Use another Model.")
+        if k < 1:
+            raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
+        return [self._nearest(probe, k) for probe in unit_rows(probes, self.space.dim, ProbesInvalid)]
+
+    def _nearest(self, probe: Vectors, k: int) -> list[Candidate]:
+        best: dict[str, Candidate] = {}
+        for number, subject_id, template in self.rows:
+            score = min(1.0, float(np.sum(as_stored(template.embedding).astype(np.float64) * probe)))
+            if subject_id not in best or score > best[subject_id].score:
+                best[subject_id] = Candidate(subject_id, self.names[subject_id], score, number)
+        return sorted(best.values(), key=lambda candidate: (-candidate.score, candidate.template_id))[:k]
+
+    def forget(self, subject_id: str) -> Receipt:
+        if subject_id not in self.names:
+            raise SubjectUnknown("no such Subject", subject_id, "Check the id that was enrolled.")
+        gone = [row for row in self.rows if row[1] == subject_id]
+        self.rows = [row for row in self.rows if row[1] != subject_id]
+        del self.names[subject_id]
+        self.version += 1
+        return Receipt(subject_id, len(gone), "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00")
+
+    def check(self) -> list[str]:
+        return []
+
+    def stats(self) -> GalleryStats:
+        models: dict[str, int] = {}
+        for _, _, template in self.rows:
+            models[template.model_id] = models.get(template.model_id, 0) + 1
+        return GalleryStats(len(self.names), len(self.rows), self.version, self.space.space_id, models)
