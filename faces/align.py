@@ -23,9 +23,9 @@ ARCFACE_112: Final = Recipe(
 """InsightFace's template, `python-package/insightface/utils/face_align.py`."""
 
 DLIB_CHIP_150: Final = Recipe(
-    "dlib-chip-150", 150, 150, ((47.7, 45.0), (102.3, 45.0), (75.0, 76.3), (52.3, 108.1), (97.6, 108.1))
+    "dlib-chip-150", 150, 150, ((48.1, 46.3), (102.9, 46.3), (75.6, 78.8), (51.5, 106.8), (99.3, 106.9))
 )
-"""Where dlib's own chip (150 pixels, padding 0.25) puts the five points: means over 1,195 faces, printed by
+"""Where dlib's own chip (150 pixels, padding 0.25) puts the five points: means over 1,500 photos, checked by
 `benchmarks/dlib_chip.py`; docs/decisions/0002-dlib-on-five-points.md."""
 
 _SHRINK: Final = 2.0  # beyond this, bilinear sampling skips pixels: average them first

@@ -53,8 +53,13 @@ def find_model(name: str) -> Model:
         return read_model(shipped)
     if Path(name).is_dir():
         return read_model(Path(name))
-    known = ", ".join(sorted({*_BUILT_IN, *shipped_names()}))
+    known = ", ".join(model_names())
     raise ModelUnknown("no such Model", name, f"Choose from {known}, onnx:PATH, or the path of a Model folder.")
+
+
+def model_names() -> list[str]:
+    """Every Model that needs no path."""
+    return sorted({*_BUILT_IN, *shipped_names()})
 
 
 def shipped_names() -> list[str]:
@@ -116,17 +121,11 @@ def _dlib() -> Model:
     data = weights.read_bytes()
     if digest(data) != card.space.teacher:
         raise WeightsUnreadable("not the published dlib weights", str(weights), f"Install {_DLIB_PACKAGE} again.")
-    folder = cache_folder() / f"dlib-{short_id(card.space.teacher)}"
-    try:
-        return read_model(folder)
-    except (CardInvalid, WeightsMissing):
-        pass  # not there yet, or damaged: it is a cache
-    model = dlib_onnx(read_dlib_network(weights))
-    card = replace(card, model_id=short_id(digest(model)), teacher_model_id=short_id(digest(model)))
-    folder.mkdir(exist_ok=True)
-    write_whole(folder / "model.onnx", model)
-    write_whole(folder / "card.json", card.to_json().encode())
-    return read_model(folder)
+    onnx = cache_folder() / f"dlib-{short_id(card.space.teacher)}.onnx"
+    if not onnx.is_file() or short_id(digest(onnx.read_bytes())) != card.model_id:
+        write_whole(onnx, dlib_onnx(read_dlib_network(weights)))
+    model_id = short_id(digest(onnx.read_bytes()))  # the card's, unless another release of onnx writes other bytes
+    return Model(replace(card, model_id=model_id, teacher_model_id=model_id), onnx)
 
 
 def _model(card_path: Path, onnx: Path) -> Model:

@@ -1,0 +1,100 @@
+"""From settings to a trained student: opens what a run needs and hands it to the loop."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import cv2
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from faces.console import progress
+from faces.detect import open_detector
+from faces.embed import ModelEmbedder
+from faces.models import find_model, open_embedder
+from faces.space import Recipe
+from kd.backbones import build_backbone
+from kd.checkpoint import restore, save_checkpoint, save_config
+from kd.classifier import Classifier, class_means
+from kd.config import RunConfig, Student
+from kd.data.batches import Targets, ViewPlan, batches
+from kd.data.people import People, prepare_people
+from kd.errors import DataUnusable
+from kd.head import FrozenHead
+from kd.losses import METHODS, parse_method
+from kd.margins import Margin, margin_named
+from kd.train import LOOK_EVERY, Run, train
+
+_SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
+
+
+def distil(
+    config: RunConfig, folder: Path, *, init: dict[str, torch.Tensor] | None, tell: Callable[[str], None]
+) -> None:
+    """Train until `config.optimisation.epochs` are done, going on from the folder's checkpoint where there is one.
+
+    init: weights to begin from instead of chance. tell: told in sentences what was found before the first step.
+    """
+    torch.manual_seed(config.distillation.seed)
+    cv2.setNumThreads(1)  # views are made beside the network: a second pool of threads would fight the first
+    torch.set_flush_denormal(True)  # batch normalisation's slow tail otherwise costs a tenth of the time
+    weights = parse_method(config.distillation.method)
+    logits = margin_named(config.distillation.margin)
+    save_config(folder, config)
+    teacher = open_embedder(find_model(config.distillation.teacher), threads=torch.get_num_threads())
+    student = build_student(config.student, teacher.space.dim)
+    people = prepare_people([Path(root) for root in config.photos], folder / "data", open_detector)
+    steps = config.optimisation.epochs * _steps_an_epoch(people, config)
+    classifier = class_means(people, teacher)
+    tell(_summary(people, classifier))
+    head = FrozenHead(torch.from_numpy(classifier.weights))
+    optimizer = torch.optim.AdamW(student.parameters(), weight_decay=config.optimisation.weight_decay)
+    margin = Margin(config.distillation.margin_size, config.distillation.scale)
+    run = Run(student, optimizer, head, weights, logits, margin, config.optimisation, steps)
+    if init is not None:
+        student.load_state_dict(init)
+    if restore(run, folder):
+        tell(f"going on from step {run.step} of {steps}")
+    plan = ViewPlan(
+        config.optimisation.batch, config.distillation.views, config.distillation.mixup, config.distillation.seed
+    )
+    asks = any(METHODS[name].asks_teacher for name in weights)
+    targets = Targets(folder / "data" / "targets.npy", teacher, people, plan) if asks else None
+    stream = batches(people, student_recipe(config.student, teacher), plan, targets, start=run.step)
+    with closing(stream), SummaryWriter(str(folder / "tensorboard")) as board, progress("training", steps) as advance:
+        advance(run.step)
+
+        def report(step: int, parts: Mapping[str, float]) -> None:
+            for name, value in parts.items():
+                board.add_scalar(name, value, step)
+            advance(LOOK_EVERY)
+
+        train(run, stream, report, lambda run: save_checkpoint(run, folder), _SAVE_EVERY)
+
+
+def build_student(student: Student, dim: int) -> nn.Module:
+    """A fresh network in the memory layout that CPUs like."""
+    network = build_backbone(student.backbone, student.side, dim, student.width)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def student_recipe(student: Student, teacher: ModelEmbedder) -> Recipe:
+    """The teacher's view of the face, at the student's size."""
+    return teacher.card.crop.scaled(student.side, student.side)
+
+
+def _steps_an_epoch(people: People, config: RunConfig) -> int:
+    steps = len(people.labels) // config.optimisation.batch
+    if steps == 0:
+        raise DataUnusable("fewer faces than one batch", len(people.labels), "Add photos, or lower --batch.")
+    return steps
+
+
+def _summary(people: People, classifier: Classifier) -> str:
+    unlabelled = int((people.labels < 0).sum())
+    return (
+        f"{len(people.labels)} faces ({unlabelled} of them without a label) of {len(people.names)} people, "
+        f"{len(people.skipped)} files without a face; the teacher knows {classifier.accuracy:.1%} by its class means"
+    )

@@ -1,0 +1,43 @@
+"""What can go wrong while a student is trained, judged or exported."""
+
+from faces.errors import FacesError
+
+
+class DataUnusable(FacesError):
+    """Folders that hold no people, or not enough of them."""
+
+    code = "data_unusable"
+
+
+class UnknownName(FacesError):
+    """A method, margin or backbone that is not in its table."""
+
+    code = "unknown_name"
+
+
+class ClassifierRefused(FacesError):
+    """Class weights that the teacher itself does not recognise its training people by."""
+
+    code = "classifier_refused"
+
+
+class LossNotFinite(FacesError):
+    code = "loss_not_finite"
+
+
+class CheckpointMismatch(FacesError):
+    """A checkpoint of another configuration, or a file that is none."""
+
+    code = "checkpoint_mismatch"
+
+
+class ExportDiffers(FacesError):
+    """The exported file does not answer as the network that it was exported from."""
+
+    code = "export_differs"
+
+
+class ProtocolInvalid(FacesError):
+    """A protocol file that does not read, or names photos that are not there."""
+
+    code = "protocol_invalid"

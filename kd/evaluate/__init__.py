@@ -1,0 +1,1 @@
+"""Can this student search that gallery? Protocols, rates and the 2×2."""
