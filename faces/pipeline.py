@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from faces.align import Image, align
 from faces.detect import Detector, Face
-from faces.embed import ModelEmbedder, Vectors
+from faces.embed import Crops, ModelEmbedder, Vectors
 from faces.quality import Quality, assess
+from faces.space import Recipe
 
 _CENTRE_WEIGHT = 2.0
 
@@ -32,11 +33,15 @@ def read_faces(image: Image, detector: Detector, embedder: ModelEmbedder) -> lis
 
 def embed_faces(image: Image, faces: Sequence[Face], embedder: ModelEmbedder) -> Vectors:
     """(n, dim) float32 unit rows, in the order of faces."""
-    recipe = embedder.card.crop
+    return embedder.embed(align_faces(image, faces, embedder.card.crop))
+
+
+def align_faces(image: Image, faces: Sequence[Face], recipe: Recipe) -> Crops:
+    """(n, recipe.height, recipe.width, 3) uint8 RGB, in the order of faces."""
     crops = np.empty((len(faces), recipe.height, recipe.width, 3), dtype=np.uint8)
     for crop, face in zip(crops, faces, strict=True):
         crop[:] = align(image, face.landmarks, recipe)
-    return embedder.embed(crops)
+    return crops
 
 
 def principal_face(faces: Sequence[Face], image: Image) -> int:
