@@ -242,10 +242,15 @@ class LocalGallery:
         """The name or locator of the Model the service was last told to use."""
         return self._store.setting("active_model")
 
-    def set_active_model(self, reference: str) -> None:
-        """Durable when it returns."""
+    def started_with(self) -> str | None:
+        """The Model that the service had been started with when it was told; None when with none."""
+        return self._store.setting("started_with") or None
+
+    def set_active_model(self, reference: str, *, started_with: str | None = None) -> None:
+        """Both are durable when it returns."""
         with self._store.atomic():
             self._store.put_setting("active_model", reference)
+            self._store.put_setting("started_with", started_with or "")
 
     def _valid(self, enrolment: Enrolment) -> Vectors:
         _require_text(enrolment.subject_id, "subject id")
