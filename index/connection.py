@@ -20,27 +20,31 @@ _SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
         "synchronous": 2,  # FULL: an answered write survives a power cut, if the disk honours flush
         "secure_delete": 1,  # ON: FAST leaves the bytes of freed pages
         "foreign_keys": 1,
+        "temp_store": 2,  # MEMORY: no file elsewhere ever holds Templates, not even while the gallery is rewritten
     }
 )
 _HEADER: Final = 100  # bytes; https://www.sqlite.org/fileformat.html, section 1.3
 _MAGIC: Final = b"SQLite format 3\x00"
 
 
-def connect(path: Path, mode: Literal["ro", "rw", "rwc"] = "rw") -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode that may be used from any thread, one at a time.
 
     Raises GalleryUnavailable when a setting does not take (a file system without shared memory, say).
     """
     with translated(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-        )
+        connection = _open(path, "rw")
         try:
             configure(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _open(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def configure(connection: sqlite3.Connection, path: Path) -> None:
@@ -60,18 +64,18 @@ def inspect(path: Path) -> None:
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable.
     """
     _inspect_header(path, _read_header(path))
-    # A connection that may write folds a leftover log into the file when it closes: not before the file is known
-    # to be sound. Without a log there is nothing to fold, and only a writer clears away the files it opens beside.
+    # No setting is made here: that may write. Nor may a leftover log be folded into the file, as a connection that may
+    # write does when it closes; without a log only such a connection clears away the files that it opens beside.
     mode: Literal["ro", "rw"] = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
-    with closing(connect(path, mode)) as connection:
-        if problems := quick_check(connection, path):
+    with translated(path), closing(_open(path, mode)) as connection:
+        if problems := quick_check(connection):
             raise GalleryCorrupt(f"damaged ({problems[0]})", str(path), RESTORE)
+        connection.execute("SELECT 1 FROM gallery, settings, subjects, templates LIMIT 0")
 
 
-def quick_check(connection: sqlite3.Connection, path: Path) -> list[str]:
+def quick_check(connection: sqlite3.Connection) -> list[str]:
     """What SQLite finds wrong with its pages and tables; empty when nothing is."""
-    with translated(path):
-        found = [line for (row,) in connection.execute("PRAGMA quick_check(20)") for line in str(row).splitlines()]
+    found = [line for (row,) in connection.execute("PRAGMA quick_check(20)") for line in str(row).splitlines()]
     return [] if found == ["ok"] else found
 
 

@@ -1,5 +1,6 @@
 """The cache: exact search over a copy of the Templates in memory, made from the store and thrown away at will."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,8 @@ class Snapshot:
     owners: Numbers
     index: Any
     """faiss.IndexFlatIP over (n, dim); row i is Template ids[i]."""
+    models: Counter[str]
+    """Templates by the model_id that made them."""
 
     def search(self, probes: Vectors, k: int) -> list[list[Hit]]:
         """The best Template of each of the k nearest Subjects, for every probe (n, dim); best first.
@@ -101,10 +104,11 @@ class Snapshot:
             np.concatenate([self.ids, changes.ids]),
             np.concatenate([self.owners, changes.owners]),
             index,
+            self.models + changes.models,
         )
 
 
 def empty(dim: int) -> Snapshot:
     """Of a gallery in which nothing was ever written."""
     nothing = np.empty(0, dtype=np.int64)
-    return Snapshot(Mark(), {}, nothing, nothing, faiss.IndexFlatIP(dim))
+    return Snapshot(Mark(), {}, nothing, nothing, faiss.IndexFlatIP(dim), Counter())

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from index.connection import (
     quick_check,
     translated,
 )
-from index.errors import GalleryCorrupt, GalleryExists, GalleryUnavailable, SubjectUnknown
+from index.errors import GalleryBusy, GalleryCorrupt, GalleryExists, GalleryUnavailable, SubjectUnknown
 
 Numbers = NDArray[np.int64]
 
@@ -99,6 +100,8 @@ class Changes:
     """(n,) the Subject's number."""
     vectors: Vectors
     """(n, dim) unit rows."""
+    models: Counter[str]
+    """Templates by the model_id that made them."""
 
 
 def create_store(path: Path, space: Space) -> "Store":
@@ -224,21 +227,27 @@ class Store:
     # Erasing.
 
     def scrub(self, wait: float) -> bool:
-        """Fold the log into the file and empty it, so that deleted bytes are in neither. False: a reader is in the way.
+        """Write the file anew and empty the log, so that deleted bytes are in neither. False: somebody is in the way.
 
+        `secure_delete` alone is not enough: a page that SQLite split keeps copies of rows it moved to another, ids in
+        the index of subjects were found there. Takes time and memory as large as the file.
         wait: seconds to go on trying for; a reader of another process that is still open keeps the old pages in place.
         """
         deadline = time.monotonic() + wait
-        while not self._truncate_log():
+        while not self._rewrite():
             if time.monotonic() >= deadline:
                 return False
         with self.atomic():
             self._writer.execute("UPDATE gallery SET scrub_pending = 0")
         return True
 
-    def _truncate_log(self) -> bool:
-        with self._writing, translated(self.path):
-            (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def _rewrite(self) -> bool:
+        try:
+            with self._writing, translated(self.path):
+                self._writer.execute("VACUUM")
+                (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except GalleryBusy:
+            return False
         return not busy
 
     def scrub_pending(self) -> bool:
@@ -273,14 +282,8 @@ class Store:
             np.array([row[0] for row in templates], dtype=np.int64),
             np.array([row[1] for row in templates], dtype=np.int64),
             _unit_rows((row[4] for row in templates), len(templates), self.space.dim),
+            Counter(row[2] for row in templates),
         )
-
-    def models(self) -> dict[str, int]:
-        """Templates by the model_id that made them."""
-        return dict(self._rows("SELECT model_id, count(*) FROM templates GROUP BY model_id ORDER BY model_id"))
-
-    def subjects(self) -> int:
-        return int(self._one("SELECT count(*) FROM subjects"))
 
     def sources(self) -> list[tuple[str, str]]:
         """(source, subject_id) of every Template whose photo is known."""
@@ -295,7 +298,7 @@ class Store:
     def faults(self) -> list[str]:
         """What is wrong with the file, read anew from disk, as sentences; empty when nothing is."""
         with closing(connect(self.path)) as connection, translated(self.path):
-            if found := quick_check(connection, self.path):
+            if found := quick_check(connection):
                 return [f"SQLite: {problem}" for problem in found]
             subjects = [_subject_fault(row) for row in connection.execute(_SUBJECTS)]
             templates = [template_fault(row, self.space.dim) for row in connection.execute(_TEMPLATES + " ORDER BY id")]
