@@ -1,0 +1,87 @@
+"""Errors of the service and of its client, under the project's one root.
+
+FacesError
+├── SettingsInvalid      an option or environment variable that cannot be used
+├── CannotListen         the address is taken, or not this machine's
+├── ModelNotChosen       neither --model nor a model stored in the gallery
+├── RequestInvalid       a field is missing, of another type, or out of its range
+├── RequestTooLarge      the body is longer than the service reads
+├── RouteUnknown         no such address, or not with this method
+├── PathRefused          a path as MODEL, over the network
+├── SwapInProgress       another swap has not finished
+├── NoPreviousModel      nothing to go back to
+├── Overloaded           too many requests are waiting
+├── NotReady             the service cannot answer yet, or any more
+├── ServiceUnreachable   (client) nobody answers at the URL
+└── ServiceRefused       (client) the service answered with an error
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from faces.errors import FacesError
+
+
+class SettingsInvalid(FacesError):
+    code = "settings_invalid"
+
+
+class CannotListen(FacesError):
+    code = "cannot_listen"
+
+
+class ModelNotChosen(FacesError):
+    code = "model_not_chosen"
+
+
+class RequestInvalid(FacesError):
+    """`value` lists each problem: where it is (`query.top_k`) and what is wrong with it."""
+
+    code = "invalid_request"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {"problems": self.value, "remedy": self.remedy}
+
+
+class RequestTooLarge(FacesError):
+    code = "request_too_large"
+
+
+class RouteUnknown(FacesError):
+    code = "route_unknown"
+
+
+class PathRefused(FacesError):
+    code = "path_refused"
+
+
+class SwapInProgress(FacesError):
+    code = "swap_in_progress"
+
+
+class NoPreviousModel(FacesError):
+    code = "no_previous_model"
+
+
+class Overloaded(FacesError):
+    code = "overloaded"
+
+
+class NotReady(FacesError):
+    code = "not_ready"
+
+
+class ServiceUnreachable(FacesError):
+    code = "service_unreachable"
+
+
+class ServiceRefused(FacesError):
+    """An error that the service answered with: its `status`, its own code in `error_code`, its own sentence."""
+
+    code = "service_refused"
+
+    def __init__(self, what: str, value: object, remedy: str, *, status: int, error_code: str) -> None:
+        super().__init__(what, value, remedy)
+        self.status = status
+        self.error_code = error_code
