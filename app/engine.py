@@ -1,0 +1,170 @@
+"""Photo bytes in, names out: the stages of one request, over a gallery and the model that is active."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.references import absolute, starting_model
+from app.settings import Settings
+from app.swap import Active, Switch
+from faces.align import Image
+from faces.detect import Face, open_detector
+from faces.image import ImageLimits, read_image
+from faces.models import find_model, open_embedder
+from faces.pipeline import align_faces
+from faces.quality import Quality, assess
+from faces.space import Recipe
+from index.calibrate import Decision, calibrate, chosen, decide
+from index.gallery import Candidate, GalleryStats, LocalGallery, open_gallery
+
+_LOG: Final = logging.getLogger(__name__)
+_BLANK: Final = 256  # pixels a side of the photo that warms the detector up: no stage of the cascade is skipped by size
+
+
+class Detects(Protocol):
+    """What is asked of a Detector."""
+
+    def detect(self, images: list[Image]) -> list[list[Face]]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFace:
+    """One face of the photo, and who it is."""
+
+    face: Face
+    quality: Quality
+    candidates: tuple[Candidate, ...]
+    """Best first, a Subject once."""
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identified:
+    """The answer to one photo, with what it was answered from."""
+
+    active: Active
+    gallery: GalleryStats
+    width: int
+    height: int
+    """Of the photo in pixels, as its EXIF orientation shows it."""
+    faces: tuple[FoundFace, ...]
+    timings_ms: Mapping[str, float]
+    """Milliseconds by stage: decode, detect, quality, align, embed, search."""
+
+
+class Engine:
+    """Answers photos. Safe to call from several threads at once."""
+
+    def __init__(
+        self,
+        gallery: LocalGallery,
+        detector: Detects,
+        switch: Switch,
+        limits: ImageLimits,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.gallery: Final = gallery
+        self.switch: Final = switch
+        self._detector = detector
+        self._limits = limits
+        self._clock = clock
+
+    def identify(self, data: bytes, top_k: int) -> Identified:
+        """Every face of a photo (JPEG, PNG or WebP bytes), each with its top_k Candidates and a Decision.
+
+        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable. A photo without a face has no faces: no error.
+        """
+        active, watch = self.switch.models.active, _Stopwatch(self._clock)
+        image = read_image(data, self._limits)
+        watch.lap("decode")
+        (faces,) = self._detector.detect([image])
+        watch.lap("detect")
+        qualities = [assess(image, face) for face in faces]
+        watch.lap("quality")
+        crops = align_faces(image, faces, active.card.crop)
+        watch.lap("align")
+        probes = active.embedder.embed(crops)
+        watch.lap("embed")
+        stats = self.gallery.stats()
+        found = self.gallery.search(probes, top_k, space=active.embedder.space)
+        watch.lap("search")
+        height, width = image.shape[:2]
+        answers = tuple(
+            FoundFace(face, quality, tuple(candidates), decide(candidates, active.threshold))
+            for face, quality, candidates in zip(faces, qualities, found, strict=True)
+        )
+        return Identified(active, stats, width, height, answers, watch.laps)
+
+    def warm_up(self) -> None:
+        """One inference of the detector and one search: the first of each is many times slower than the next."""
+        self._detector.detect([np.zeros((_BLANK, _BLANK, 3), dtype=np.uint8)])
+        embedder = self.switch.models.active.embedder
+        self.gallery.search(embedder.embed(_blank(embedder.card.crop)), 1, space=embedder.space)
+
+
+@contextmanager
+def open_engine(settings: Settings) -> Iterator[Engine]:
+    """An Engine over the settings' gallery and model, warm; closed at the end.
+
+    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `load_active`.
+    """
+    given = settings.model and absolute(settings.model)
+    with open_gallery(settings.gallery) as gallery:
+
+        def load(reference: str) -> Active:
+            return load_active(reference, gallery, settings)
+
+        def remember(reference: str) -> None:
+            gallery.set_active_model(reference, started_with=given)
+
+        stored = None if settings.forget_swap else gallery.active_model()
+        reference = starting_model(given, stored, gallery.started_with())
+        if given not in (None, reference):
+            _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
+        switch = Switch(load(reference), load, remember)
+        engine = Engine(gallery, open_detector(threads=settings.threads), switch, settings.limits)
+        engine.warm_up()
+        if reference != stored:
+            remember(reference)
+        yield engine
+
+
+def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Active:
+    """Open the Model of this name for this gallery: same Space, warm, with its threshold.
+
+    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `calibrate`.
+    """
+    model = find_model(reference)
+    gallery.space.require_same(
+        model.card.space, "Choose the teacher that built this gallery, or a student distilled from it."
+    )
+    embedder = open_embedder(model, threads=settings.threads)
+    embedder.embed(_blank(model.card.crop))
+    if settings.threshold is None:
+        threshold = calibrate(gallery, model.card, settings.fpir)
+    else:
+        threshold = chosen(settings.threshold, gallery, model.card)
+    return Active(absolute(reference), embedder, threshold)
+
+
+def _blank(recipe: Recipe) -> NDArray[np.uint8]:
+    return np.full((1, recipe.height, recipe.width, 3), 128, dtype=np.uint8)
+
+
+class _Stopwatch:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Note the milliseconds since the lap before."""
+        now = self._clock()
+        self.laps[stage] = (now - self._last) * 1000
+        self._last = now

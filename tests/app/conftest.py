@@ -1,0 +1,71 @@
+"""A gallery of three colours, its teacher, a student and a stranger, and the service over them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from app.engine import Engine, open_engine
+from app.service import create_app
+from app.settings import Settings
+from faces.image import ImageLimits
+from faces.models import open_embedder, read_model
+from index.gallery import LocalGallery, Template, create_gallery
+from tests.app import parts
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Model folders: `teacher` and `student` share a Space, `stranger` has another."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "teacher": parts.write_model(folder / "teacher"),
+        "student": parts.write_model(folder / "student", role="student", noise=0.05),
+        "stranger": parts.write_model(folder / "stranger", space=parts.OTHER_SPACE, noise=1.0),
+    }
+
+
+@pytest.fixture
+def gallery_path(tmp_path: Path, models: dict[str, Path]) -> Path:
+    """A gallery of Red and Green, one Template each, made by the teacher."""
+    embedder = open_embedder(read_model(models["teacher"]), threads=1)
+    path = tmp_path / "colours.heirloom"
+    with create_gallery(path, parts.SPACE) as gallery:
+        for name, colour in (("red", parts.RED), ("green", parts.GREEN)):
+            crop = np.full((1, 112, 112, 3), colour, dtype=np.uint8)
+            template = Template(embedder.embed(crop)[0], embedder.model_id)
+            gallery.enrol(name, [template], space=parts.SPACE, name=name.title())
+    return path
+
+
+@pytest.fixture
+def settings(gallery_path: Path, models: dict[str, Path]) -> Settings:
+    return Settings(gallery=gallery_path, model=str(models["teacher"]), threads=1)
+
+
+@pytest.fixture
+def engine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The real engine, but for the detector: it finds squares."""
+    monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
+    with open_engine(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def gallery(engine: Engine) -> LocalGallery:
+    return engine.gallery
+
+
+@pytest.fixture
+def url(engine: Engine) -> Iterator[str]:
+    """The service on loopback, so a model may be named by its path; over a real socket, as every client meets it."""
+    with parts.served(create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=True)) as served:
+        yield served
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=60) as made:
+        yield made
