@@ -1,0 +1,143 @@
+"""Errors as HTTP: which class is which status, and the one shape they all have."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_jsonable_python
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.errors import (
+    NoPreviousModel,
+    NotReady,
+    Overloaded,
+    PathRefused,
+    RequestInvalid,
+    RequestTooLarge,
+    RouteUnknown,
+    SwapInProgress,
+)
+from app.schemas import ErrorAnswer, Problem
+from faces.errors import (
+    CardInvalid,
+    DeviceUnavailable,
+    FacesError,
+    ImageRefused,
+    ImageTooLarge,
+    ImageTypeRefused,
+    ModelUnknown,
+    SpaceMismatch,
+    WeightsMissing,
+    WeightsUnreadable,
+)
+from index.errors import GalleryError, NotCalibrated
+
+STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
+    {
+        RequestInvalid: 400,
+        PathRefused: 403,
+        ModelUnknown: 404,
+        RouteUnknown: 404,
+        SpaceMismatch: 409,
+        SwapInProgress: 409,
+        NoPreviousModel: 409,
+        ImageTooLarge: 413,
+        RequestTooLarge: 413,
+        ImageTypeRefused: 415,
+        ImageRefused: 422,
+        CardInvalid: 422,
+        NotCalibrated: 422,
+        WeightsMissing: 422,
+        WeightsUnreadable: 422,
+        DeviceUnavailable: 503,
+        GalleryError: 503,
+        NotReady: 503,
+        Overloaded: 503,
+    }
+)
+"""The class itself or its nearest base; what is not here is the server's own trouble: 500."""
+
+_RETRY_SECONDS: Final = "1"
+
+
+def status_of(error: FacesError) -> int:
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def error_response(error: FacesError, request_id: str) -> JSONResponse:
+    """The envelope; a 503 says when to come back."""
+    status = status_of(error)
+    headers = {"retry-after": _RETRY_SECONDS} if status == 503 else None
+    return envelope(status, error.code, str(error), dict(error.details), request_id, headers)
+
+
+def envelope(
+    status: int,
+    code: str,
+    message: str,
+    details: dict[str, Any],
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    plain = to_jsonable_python(details, fallback=str, inf_nan_mode="strings")
+    answer = ErrorAnswer(error=Problem(code=code, message=message, details=plain), request_id=request_id)
+    return JSONResponse(answer.model_dump(), status, headers)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Answer every error that a route, the router or the framework raises in the envelope."""
+    app.add_exception_handler(FacesError, _on_faces_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+
+
+def _on_faces_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FacesError)  # noqa: S101 - registered for this class
+    return error_response(error, request.state.request_id)
+
+
+def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return error_response(_invalid(error.errors()), request.state.request_id)
+
+
+def _on_http_error(request: Request, error: Exception) -> Response:
+    """What the router refuses, and what the framework wraps: an error of ours within stays ours."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    request_id = request.state.request_id
+    if isinstance(error.__cause__, FacesError):
+        return error_response(error.__cause__, request_id)
+    if error.status_code == 404:
+        return error_response(RouteUnknown("no such address", request.url.path, "See /docs."), request_id)
+    if error.status_code == 405:
+        message = f"{request.method} is not for {request.url.path}. See /docs."
+        details = {"value": request.method, "remedy": "See /docs."}
+        return envelope(405, "method_not_allowed", message, details, request_id, error.headers)
+    return error_response(_invalid([{"loc": ("body",), "msg": str(error.detail)}]), request_id)
+
+
+def _invalid(problems: Sequence[Mapping[str, Any]]) -> RequestInvalid:
+    """Where and what, without the value: it may be a photo."""
+    listed = [{"where": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in problems]
+    return RequestInvalid("the request is not valid", listed, "See /docs for the fields and their ranges.")
+
+
+def problems(**codes: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses`: code=(status, message), gathered by status, with an example each."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for code, (status, message) in codes.items():
+        answer = answers.setdefault(
+            status,
+            {"model": ErrorAnswer, "description": "", "content": {"application/json": {"examples": {}}}},
+        )
+        answer["description"] = ", ".join(filter(None, [answer["description"], f"`{code}`"]))
+        answer["content"]["application/json"]["examples"][code] = {
+            "value": {
+                "error": {"code": code, "message": message, "details": {}},
+                "request_id": "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e",
+            }
+        }
+    return answers
