@@ -1,0 +1,54 @@
+"""`app` as a user runs it: a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def app(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `app ARGUMENTS` to its end."""
+    return subprocess.run(
+        _command(arguments), cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    url: str
+    announced: list[str]
+    log: Path
+
+
+@contextmanager
+def serving(folder: Path, *arguments: object) -> Iterator[Server]:
+    """`app serve ARGUMENTS` on a free port, once it says that it is ready; killed at the end if it still runs."""
+    log = folder / "server.log"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            _command(("serve", "--port", 0, "--threads", 1, *arguments)),
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    try:
+        announced = []
+        for line in process.stdout:
+            announced.append(line)
+            if line.startswith("Ready: "):
+                break
+        else:
+            raise AssertionError(log.read_text())
+        yield Server(process, line.removeprefix("Ready: ").strip(), announced, log)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _command(arguments: tuple[object, ...]) -> list[str]:
+    return [sys.executable, "-m", "app.cli", *map(str, arguments)]
