@@ -23,7 +23,7 @@ def install() -> ModuleType:
 
 
 @pytest.fixture
-def lock(install: ModuleType) -> ModuleType:
+def lock() -> ModuleType:
     """requirements/lock.py."""
     return _script("lock")
 

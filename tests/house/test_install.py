@@ -22,7 +22,8 @@ def locks(install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return folder
 
 
-def test_a_lock_starts_with_what_it_includes(install: ModuleType, locks: Path) -> None:
+@pytest.mark.usefixtures("locks")
+def test_a_lock_starts_with_what_it_includes(install: ModuleType) -> None:
     assert install.pins("outer") == ["one==1", "two==2"]
 
 
@@ -40,8 +41,9 @@ def test_so_does_a_change_of_the_project_file(install: ModuleType, locks: Path) 
     assert install.fingerprint("outer") != before
 
 
+@pytest.mark.usefixtures("locks")
 def test_an_environment_that_holds_the_lock_is_left_alone(
-    install: ModuleType, locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed: list[str] = []
 
@@ -56,10 +58,11 @@ def test_an_environment_that_holds_the_lock_is_left_alone(
     assert installed == ["outer"]
 
 
+@pytest.mark.usefixtures("locks")
 def test_a_failed_set_up_is_not_remembered(
-    install: ModuleType, locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop_half_way(lock: str, folder: Path) -> None:
+    def stop_half_way(_lock: str, folder: Path) -> None:
         folder.mkdir()
         install.run([sys.executable, "-c", "raise SystemExit(7)"])
 
@@ -77,7 +80,7 @@ def test_an_old_python_is_told_what_to_do(install: ModuleType, monkeypatch: pyte
 
 
 def test_a_python_without_venv_is_told_what_to_do(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(SystemExit, match=r"apt-get install python3\.\d+-venv"):
         install.require_python()
 

@@ -1,0 +1,59 @@
+"""One table of what was seen, and whether it is what should be seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from demo.answers import Answers
+from demo.traffic import Traffic
+from faces.models import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model: its cost, what it answered about the altered photos, and about those of the person who was erased."""
+
+    model: Model
+    milliseconds: float
+    enrolled: Answers
+    erased: Answers
+
+
+def table(rows: Sequence[Row], library_ms: float | None, swap: Traffic) -> Table:
+    """The models, one line each; the dlib library's time as a reference where it was measured."""
+    drawn = Table("model", title="One gallery, two models")
+    for heading in ("file, MB", "parameters", "ms a face", "named right", "erased: unknown", "failed in the swap"):
+        drawn.add_column(heading, justify="right")
+    for row in rows:
+        drawn.add_row(
+            f"{row.model.card.name} ({row.model.card.role})",
+            f"{row.model.onnx.stat().st_size / 1e6:.1f}",
+            f"{row.model.card.parameters:,}",
+            f"{row.milliseconds:.2f}",
+            row.enrolled.count("right"),
+            row.erased.count("unknown"),
+            f"{len(swap.failures)} of {swap.requests}",
+        )
+    if library_ms is not None:
+        drawn.add_row("dlib library (reference)", "", "", f"{library_ms:.2f}", "", "", "")
+    return drawn
+
+
+def shortfalls(rows: Sequence[Row], swap: Traffic) -> list[str]:
+    """Every expectation that was not met, as a sentence; empty when all is well."""
+    missed = [f"A request failed during the swap: {failure}" for failure in swap.failures]
+    strangers = swap.answered.keys() - {row.model.card.name for row in rows}
+    missed += [f"A model nobody asked for answered during the swap: {name}." for name in sorted(strangers)]
+    for row in rows:
+        name = row.model.card.name
+        if not swap.answered[name]:
+            missed.append(f"{name} answered nothing while the models were swapped.")
+        for answers in (row.enrolled, row.erased):
+            if answers.model != name:
+                missed.append(f"{answers.model} answered where {name} should have.")
+        if not row.enrolled.all("right"):
+            missed.append(f"{name} named {row.enrolled.count('right')} altered photos right.")
+        if not row.erased.all("unknown"):
+            missed.append(f"{name} answered unknown for {row.erased.count('unknown')} photos of the erased person.")
+    return missed
