@@ -64,12 +64,12 @@ class Detector:
     def _proposals(self, photo: Photo, layout: Sequence[Sequence[Piece]]) -> Boxes:
         """P-Net on every canvas: square boxes, the lesser of overlapping ones removed."""
         levels: dict[float, list[Floats]] = {}
-        canvas = np.zeros((1, *CANVAS, 3), dtype=np.float32)
+        canvas = np.zeros((1, *CANVAS, 4), dtype=np.float32)
         for pieces in layout:
             draw(photo, pieces, canvas[0])
-            face, offsets = self._pnet.run(canvas)
+            scores, offsets = self._pnet.run(canvas)
             for piece in pieces:
-                levels.setdefault(piece.scale, []).append(_piece_proposals(piece, face[0, 1], offsets[0]))
+                levels.setdefault(piece.scale, []).append(_piece_proposals(piece, scores[0, 0], offsets[0]))
         found = np.concatenate([_distinct(np.concatenate(rows)) for rows in levels.values()])
         found = found[suppress(found[:, :4], found[:, 4], _SAME_PHOTO)][:_MOST_PROPOSALS]
         return squared(moved(found[:, :4], found[:, 5:], end_pixel=0))
@@ -77,18 +77,18 @@ class Detector:
     def _refined(self, photo: Photo, boxes: Boxes) -> Boxes:
         """R-Net on every proposal."""
         boxes, crops = _crops(photo, boxes, RNET_SIZE)
-        face, offsets = _run_in_batches(self._rnet, crops)
-        passed = face[:, 1] > _RNET_SCORE
-        boxes, scores, offsets = boxes[passed], face[passed, 1], offsets[passed]
+        scores, offsets = _run_in_batches(self._rnet, crops)
+        passed = scores[:, 0] > _RNET_SCORE
+        boxes, scores, offsets = boxes[passed], scores[passed, 0], offsets[passed]
         kept = suppress(boxes, scores, _SAME_PHOTO)
         return squared(moved(boxes[kept], offsets[kept], end_pixel=1))
 
     def _faces(self, photo: Photo, boxes: Boxes) -> list[Face]:
         """O-Net on what is left."""
         boxes, crops = _crops(photo, boxes, ONET_SIZE)
-        face, offsets, points = _run_in_batches(self._onet, crops)
-        passed = face[:, 1] > _ONET_SCORE
-        boxes, scores = boxes[passed], face[passed, 1]
+        scores, offsets, points = _run_in_batches(self._onet, crops)
+        passed = scores[:, 0] > _ONET_SCORE
+        boxes, scores = boxes[passed], scores[passed, 0]
         relative = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1)
         landmarks = boxes[:, None, :2] + relative * (boxes[:, None, 2:] - boxes[:, None, :2] + 1) - 1
         boxes = moved(boxes, offsets[passed], end_pixel=1)
@@ -120,11 +120,11 @@ def open_detector(*, device: Device = "cpu", threads: int | None = None, min_fac
     return Detector(*networks, min_face=min_face)
 
 
-def _piece_proposals(piece: Piece, face: Floats, offsets: Floats) -> Floats:
+def _piece_proposals(piece: Piece, scores: Floats, offsets: Floats) -> Floats:
     """The cells of one piece that see a face: (n, 9) of box, score, offsets."""
     y, x = piece.target[0] // STRIDE, piece.target[1] // STRIDE
     rows, columns = ((size - WINDOW) // STRIDE + 1 for size in piece.size)
-    scores = face[y : y + rows, x : x + columns]
+    scores = scores[y : y + rows, x : x + columns]
     i, j = np.nonzero(scores >= _PNET_SCORE)
     cells = np.stack([j + piece.source[1] // STRIDE, i + piece.source[0] // STRIDE], axis=1)
     corner = (STRIDE * cells + 1).astype(np.float32)

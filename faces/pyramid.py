@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.align import Image
+from faces.weights.mtcnn import VOID
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -46,7 +47,7 @@ class Photo:
         totals -= self._sums.take(below + before, axis=0)
         totals += self._sums.take(above + before, axis=0)
         pixels = (bottom - top)[..., :, None] * (right - left)[..., None, :]
-        return totals.astype(np.float32) * (1.0 / pixels)[..., None].astype(np.float32)
+        return np.asarray(totals / pixels[..., None], dtype=np.float32)
 
 
 def edges(start: Ints, length: Ints, count: int) -> tuple[Ints, Ints]:
@@ -94,23 +95,28 @@ def lay_out(height: int, width: int, min_face: int) -> list[list[Piece]]:
 
 
 def draw(photo: Photo, pieces: Sequence[Piece], canvas: Floats) -> None:
-    """Paint the pieces on a canvas (height, width, 3); what lies between them stays as it was."""
+    """Paint the pieces on a canvas (height, width, 4): red, green, blue, and VOID where there is no piece."""
+    canvas[..., 3] = VOID
     for piece in pieces:
         rows = _piece_edges(photo.height, piece.level[0], piece.source[0], piece.size[0])
         columns = _piece_edges(photo.width, piece.level[1], piece.source[1], piece.size[1])
         y, x = piece.target
-        canvas[y : y + piece.size[0], x : x + piece.size[1]] = photo.means(*rows, *columns)
+        area = canvas[y : y + len(rows[0]), x : x + len(columns[0])]
+        area[..., :3] = photo.means(*rows, *columns)
+        area[..., 3] = 0
 
 
 def _piece_edges(length: int, count: int, start: int, size: int) -> tuple[Ints, Ints]:
-    """Windows of a piece along one axis. A level of odd size repeats its last row: P-Net would pool half a window."""
+    """Windows of a piece along one axis: the windows start to start + size of the level's `count`."""
     low, high = edges(np.array([0]), np.array([length]), count)
-    chosen = np.minimum(np.arange(start, start + size), count - 1)
-    return low[0, chosen], high[0, chosen]
+    return low[0, start : start + size], high[0, start : start + size]
 
 
 def _cuts(length: int, most: int) -> Iterator[tuple[int, int]]:
-    """Start and size, both even, of pieces of at most `most` that cover `length` and overlap by _OVERLAP."""
+    """Start and size of pieces of at most `most` pixels that cover `length` and overlap by _OVERLAP; starts are even.
+
+    The last size is rounded up to even: its last row may be empty.
+    """
     length += length % STRIDE
     start = 0
     while True:

@@ -19,6 +19,7 @@ from faces.weights.torch_pickle import Floats, read_state_dict
 
 RNET_SIZE: Final = 24  # pixels
 ONET_SIZE: Final = 48  # pixels
+VOID: Final = np.float32(-1e9)
 
 Stage = Literal["pnet", "rnet", "onet"]
 Weights = Mapping[str, Floats]
@@ -48,26 +49,29 @@ def read_mtcnn_weights(stage: Stage) -> dict[str, Floats]:
 
 
 def pnet_onnx(weights: Weights, height: int, width: int) -> bytes:
-    """`image` (1, height, width, 3) -> `face` (1, 2, rows, columns), `offsets` (1, 4, rows, columns).
+    """`canvas` (1, height, width, 4) -> `score` (1, 1, rows, columns), `offsets` (1, 4, rows, columns).
 
-    A cell sees 12 × 12 pixels; neighbouring cells are 2 pixels apart. height, width: even.
+    A cell sees 12 × 12 pixels; neighbouring cells are 2 pixels apart. height, width: even. The canvas holds several
+    pictures; its fourth channel is 0 on a picture and VOID beside it, where no maximum is taken from: the pooling of
+    the original keeps half a window at the end of a picture of odd size, and so must this one at the end of each.
     """
     graph = _Builder("pnet", weights)
-    value = graph.prelu(graph.first_convolution("image"), "prelu1")
-    value = graph.max_pool(value, 2)
+    image, void = graph.channels("canvas", 0, 3), graph.channels("canvas", 3, 4)
+    value = graph.prelu(graph.first_convolution(image), "prelu1")
+    value = graph.max_pool(graph.node("Add", value, graph.last_pixels(void, kernel=3)), 2)
     value = graph.prelu(graph.convolution(value, "conv2"), "prelu2")
     value = graph.prelu(graph.convolution(value, "conv3"), "prelu3")
-    face = graph.node("Softmax", graph.convolution(value, "conv4_1"), axis=1)
+    score = graph.node("Sigmoid", graph.convolution(value, "conv4_1", margin=True))
     offsets = graph.convolution(value, "conv4_2")
     rows, columns = height // 2 - 5, width // 2 - 5
     return graph.model(
-        {"image": [1, height, width, 3]},
-        {"face": (face, [1, 2, rows, columns]), "offsets": (offsets, [1, 4, rows, columns])},
+        {"canvas": [1, height, width, 4]},
+        {"score": (score, [1, 1, rows, columns]), "offsets": (offsets, [1, 4, rows, columns])},
     )
 
 
 def rnet_onnx(weights: Weights, batch: int) -> bytes:
-    """`image` (batch, 24, 24, 3) -> `face` (batch, 2), `offsets` (batch, 4)."""
+    """`image` (batch, 24, 24, 3) -> `score` (batch, 1), `offsets` (batch, 4)."""
     graph = _Builder("rnet", weights)
     value = graph.prelu(graph.first_convolution("image"), "prelu1")
     value = graph.max_pool(value, 3)
@@ -75,15 +79,15 @@ def rnet_onnx(weights: Weights, batch: int) -> bytes:
     value = graph.max_pool(value, 3)
     value = graph.prelu(graph.convolution(value, "conv3"), "prelu3")
     value = graph.prelu(graph.dense_after_convolution(value, "dense4", side=3), "prelu4", planes=False)
-    face = graph.node("Softmax", graph.dense(value, "dense5_1"), axis=1)
+    score = graph.node("Sigmoid", graph.dense(value, "dense5_1", margin=True))
     offsets = graph.dense(value, "dense5_2")
     return graph.model(
-        {"image": [batch, RNET_SIZE, RNET_SIZE, 3]}, {"face": (face, [batch, 2]), "offsets": (offsets, [batch, 4])}
+        {"image": [batch, RNET_SIZE, RNET_SIZE, 3]}, {"score": (score, [batch, 1]), "offsets": (offsets, [batch, 4])}
     )
 
 
 def onet_onnx(weights: Weights, batch: int) -> bytes:
-    """`image` (batch, 48, 48, 3) -> `face` (batch, 2), `offsets` (batch, 4), `landmarks` (batch, 10), x before y."""
+    """`image` (batch, 48, 48, 3) -> `score` (batch, 1), `offsets` (batch, 4), `landmarks` (batch, 10), x before y."""
     graph = _Builder("onet", weights)
     value = graph.prelu(graph.first_convolution("image"), "prelu1")
     value = graph.max_pool(value, 3)
@@ -93,12 +97,12 @@ def onet_onnx(weights: Weights, batch: int) -> bytes:
     value = graph.max_pool(value, 2)
     value = graph.prelu(graph.convolution(value, "conv4"), "prelu4")
     value = graph.prelu(graph.dense_after_convolution(value, "dense5", side=3), "prelu5", planes=False)
-    face = graph.node("Softmax", graph.dense(value, "dense6_1"), axis=1)
+    score = graph.node("Sigmoid", graph.dense(value, "dense6_1", margin=True))
     offsets = graph.dense(value, "dense6_2")
     landmarks = graph.dense(value, "dense6_3")
     return graph.model(
         {"image": [batch, ONET_SIZE, ONET_SIZE, 3]},
-        {"face": (face, [batch, 2]), "offsets": (offsets, [batch, 4]), "landmarks": (landmarks, [batch, 10])},
+        {"score": (score, [batch, 1]), "offsets": (offsets, [batch, 4]), "landmarks": (landmarks, [batch, 10])},
     )
 
 
@@ -109,6 +113,15 @@ class _Builder(Graph):
         super().__init__(name)
         self._weights = weights
 
+    def channels(self, value: str, start: int, stop: int) -> str:
+        return self.node("Slice", value, *(self.constant(np.array([at])) for at in (start, stop, -1)))
+
+    def last_pixels(self, value: str, *, kernel: int) -> str:
+        """(1, height, width, 1) -> (1, 1, ...): for every place of a kernel, the lower right pixel that it covers."""
+        starts, ends, axes = ([kernel - 1] * 2, [np.iinfo(np.int64).max] * 2, [1, 2])
+        sliced = self.node("Slice", value, *(self.constant(np.array(values)) for values in (starts, ends, axes)))
+        return self.node("Transpose", sliced, perm=[0, 3, 1, 2])
+
     def first_convolution(self, value: str) -> str:
         """`conv1` on pixels 0 to 255, channels last."""
         kernel, bias = self._weights["conv1.weight"], self._weights["conv1.bias"]
@@ -116,8 +129,8 @@ class _Builder(Graph):
         planes = self.node("Transpose", value, perm=[0, 3, 1, 2])
         return self.node("Conv", planes, self.constant(kernel / np.float32(_SCALE)), self.constant(shifted))
 
-    def convolution(self, value: str, layer: str) -> str:
-        return self.node("Conv", value, *self._kernel_and_bias(layer))
+    def convolution(self, value: str, layer: str, *, margin: bool = False) -> str:
+        return self.node("Conv", value, *self._kernel_and_bias(layer, margin))
 
     def prelu(self, value: str, layer: str, *, planes: bool = True) -> str:
         """One slope a channel; `planes` when each channel is a plane and not a single number."""
@@ -127,8 +140,8 @@ class _Builder(Graph):
     def max_pool(self, value: str, size: int) -> str:
         return self.node("MaxPool", value, kernel_shape=[size, size], strides=[2, 2], ceil_mode=1)
 
-    def dense(self, value: str, layer: str) -> str:
-        return self.node("Gemm", value, *self._kernel_and_bias(layer), transB=1)
+    def dense(self, value: str, layer: str, *, margin: bool = False) -> str:
+        return self.node("Gemm", value, *self._kernel_and_bias(layer, margin), transB=1)
 
     def dense_after_convolution(self, value: str, layer: str, *, side: int) -> str:
         """A dense layer on (n, channels, side, side). It was trained on (width, height, channels): its columns move."""
@@ -137,5 +150,9 @@ class _Builder(Graph):
         flat = self.node("Flatten", value)
         return self.node("Gemm", flat, self.constant(ordered), self.constant(bias), transB=1)
 
-    def _kernel_and_bias(self, layer: str) -> tuple[str, str]:
-        return self.constant(self._weights[f"{layer}.weight"]), self.constant(self._weights[f"{layer}.bias"])
+    def _kernel_and_bias(self, layer: str, margin: bool) -> tuple[str, str]:
+        """`margin`: of two outputs, "no face" and "face", the second less the first, whose sigmoid is their softmax."""
+        kernel, bias = self._weights[f"{layer}.weight"], self._weights[f"{layer}.bias"]
+        if margin:
+            kernel, bias = kernel[1:] - kernel[:1], bias[1:] - bias[:1]
+        return self.constant(kernel), self.constant(bias)
