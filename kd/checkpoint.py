@@ -75,6 +75,12 @@ def student_weights(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def trained_steps(folder: Path) -> int:
+    """How many steps the last checkpoint has behind it."""
+    steps: int = _load(folder / "checkpoint.pt")["step"]
+    return steps
+
+
 def _load(file: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)

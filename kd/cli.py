@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
 
-from faces.console import Commands
+from faces.console import Commands, echo_json
+from faces.detect import open_detector
+from faces.models import find_model, open_embedder
+from faces.space import Licence
 from kd.config import Distillation, Optimisation, RunConfig, Student
 
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -74,6 +78,50 @@ def train(
     begin = None if init is None else initial_weights(init)
     distil(config, out, init=begin, tell=lambda sentence: click.echo(sentence, err=True))
     click.echo(f"trained: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+
+
+@main.command(name="export")
+@click.argument("run", type=_FOLDER)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The Model folder to write."
+)
+@click.option("--name", help="Name in the card; the folder's unless given.")
+@click.option("--weights-licence", default="not stated", show_default=True)
+@click.option("--data-licence", default="not stated", show_default=True, help="Terms of the photos trained on.")
+def export_command(run: Path, out: Path, name: str | None, weights_licence: str, data_licence: str) -> None:
+    """Write the student of a RUN as a Model: ONNX (checked against torch), safetensors and a card."""
+    from kd.export import export
+
+    licence = Licence(code="Apache-2.0", weights=weights_licence, data=data_licence)
+    card = export(run, out, name=name or out.name, licence=licence)
+    click.echo(f"exported: {out}, model {card.model_id}, {card.parameters} parameters, Space {card.space_id}")
+
+
+@main.command(name="evaluate")
+@click.argument("model")
+@click.option("--teacher", help="The student's teacher, for the 2×2; without it MODEL is judged on its own gallery.")
+@click.option("--photos", required=True, type=_FOLDER, help="Folder that the protocol's paths are relative to.")
+@click.option("--protocol", required=True, type=_FOLDER, help="Folder with *identification.csv and *pairs.csv.")
+@click.option("--write-card", metavar="LABEL", help="Write the figures into MODEL's card under this label.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate_command(
+    model: str, teacher: str | None, photos: Path, protocol: Path, write_card: str | None, as_json: bool
+) -> None:
+    """Can MODEL search the gallery of its teacher? The 2×2 of probe and gallery model, 1:1 and 1:N."""
+    from kd.evaluate.protocol import find_protocol
+    from kd.evaluate.report import as_table, evaluate, write_measured
+
+    read = find_protocol(protocol)
+    judged = find_model(model)
+    base = open_embedder(judged if teacher is None else find_model(teacher))
+    student = None if teacher is None else open_embedder(judged)
+    grids = evaluate(read, photos, open_detector(), base, student)
+    if write_card is not None:
+        write_measured(judged, write_card, grids)
+    if as_json:
+        echo_json({str(subjects): grid for subjects, grid in grids.items()})
+    else:
+        Console().print(as_table(grids))
 
 
 def _chosen(group: type, settings: Mapping[str, Any]) -> dict[str, Any]:

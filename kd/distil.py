@@ -12,9 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from faces.console import progress
 from faces.detect import open_detector
-from faces.embed import ModelEmbedder
 from faces.models import find_model, open_embedder
-from faces.space import Recipe
+from faces.space import ModelCard, Recipe
 from kd.backbones import build_backbone
 from kd.checkpoint import restore, save_checkpoint, save_config
 from kd.classifier import Classifier, class_means
@@ -62,7 +61,7 @@ def distil(
     )
     asks = any(METHODS[name].asks_teacher for name in weights)
     targets = Targets(folder / "data" / "targets.npy", teacher, people, plan) if asks else None
-    stream = batches(people, student_recipe(config.student, teacher), plan, targets, start=run.step)
+    stream = batches(people, student_recipe(config.student, teacher.card), plan, targets, start=run.step)
     with closing(stream), SummaryWriter(str(folder / "tensorboard")) as board, progress("training", steps) as advance:
         advance(run.step)
 
@@ -80,9 +79,9 @@ def build_student(student: Student, dim: int) -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def student_recipe(student: Student, teacher: ModelEmbedder) -> Recipe:
+def student_recipe(student: Student, teacher: ModelCard) -> Recipe:
     """The teacher's view of the face, at the student's size."""
-    return teacher.card.crop.scaled(student.side, student.side)
+    return teacher.crop.scaled(student.side, student.side)
 
 
 def _steps_an_epoch(people: People, config: RunConfig) -> int:

@@ -13,7 +13,7 @@ _TOTAL_STRIDE: Final = 16
 
 
 class MobileFaceNet(nn.Module):
-    """(n, 3, side, side) -> (n, dim). ReLU where the paper has PReLU, whose backward pass costs a CPU five times more."""
+    """(n, 3, side, side) -> (n, dim). ReLU where the paper has PReLU, whose backward pass costs five times more."""
 
     def __init__(self, side: int = 112, dim: int = 128, width: float = 1.0) -> None:
         super().__init__()

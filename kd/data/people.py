@@ -5,11 +5,11 @@ augmentation, and for teachers whose own crop reaches further than ArcFace's.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,8 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     crops_file, people_file = folder / "crops.npy", folder / "people.json"
     photos = _photos(roots)
     listing = [[str(path), path.stat().st_size] for path, _ in photos]
-    if people_file.is_file():
-        kept = json.loads(people_file.read_bytes())
-        if kept["listing"] == listing:
-            return _people(np.load(crops_file, mmap_mode="r"), kept)
+    if people_file.is_file() and json.loads(people_file.read_bytes())["listing"] == listing:
+        return read_people(folder)
     folder.mkdir(parents=True, exist_ok=True)
     people_file.unlink(missing_ok=True)
     found: list[str] = []
@@ -81,10 +79,12 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     part.replace(crops_file)
     kept = {"listing": listing, "people": found, "skipped": skipped}
     write_whole(people_file, json.dumps(kept).encode())
-    return _people(np.load(crops_file, mmap_mode="r"), kept)
+    return read_people(folder)
 
 
-def _people(crops: NDArray[np.uint8], kept: Mapping[str, Any]) -> People:
+def read_people(folder: Path) -> People:
+    """What `prepare_people` kept in this folder."""
+    crops, kept = np.load(folder / "crops.npy", mmap_mode="r"), json.loads((folder / "people.json").read_bytes())
     names = tuple(sorted(set(kept["people"]) - {UNLABELLED}))
     number = {name: label for label, name in enumerate(names)} | {UNLABELLED: -1}
     labels = np.array([number[name] for name in kept["people"]], dtype=np.int64)

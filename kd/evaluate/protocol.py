@@ -43,10 +43,26 @@ class Protocol:
         return sorted({*named, *(p.photo_a for p in self.pairs), *(p.photo_b for p in self.pairs)})
 
 
-def read_protocol(pairs: Path, identification: Path) -> Protocol:
+def find_protocol(folder: Path) -> Protocol:
+    """The protocol in a folder with one `*identification.csv` and at most one `*pairs.csv`. Raises ProtocolInvalid."""
+    identification, pairs = sorted(folder.glob("*identification.csv")), sorted(folder.glob("*pairs.csv"))
+    if len(identification) != 1 or len(pairs) > 1:
+        found = ", ".join(path.name for path in (*identification, *pairs)) or "nothing"
+        raise ProtocolInvalid(
+            f"found {found}", str(folder), "A protocol is one *identification.csv and, for 1:1, one *pairs.csv."
+        )
+    return read_protocol(pairs[0] if pairs else None, identification[0])
+
+
+def read_protocol(pairs: Path | None, identification: Path) -> Protocol:
     """Raises ProtocolInvalid, which names the file and the line."""
-    read = tuple(
-        Pair(row["photo_a"], row["photo_b"], row["same"] == "1", int(row["fold"])) for row in _rows(pairs, _PAIR_FIELDS)
+    compared = (
+        ()
+        if pairs is None
+        else tuple(
+            Pair(row["photo_a"], row["photo_b"], row["same"] == "1", int(row["fold"]))
+            for row in _rows(pairs, _PAIR_FIELDS)
+        )
     )
     parts: dict[str, list[tuple[str, str]]] = {role: [] for role in _ROLES}
     for row in _rows(identification, _IDENTIFICATION_FIELDS):
@@ -58,7 +74,7 @@ def read_protocol(pairs: Path, identification: Path) -> Protocol:
             raise ProtocolInvalid(
                 f"no photo has the role {role}", str(identification), "An open-set protocol needs all."
             )
-    return Protocol(read, Identification(**{role: tuple(found) for role, found in parts.items()}))
+    return Protocol(compared, Identification(**{role: tuple(found) for role, found in parts.items()}))
 
 
 def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
