@@ -95,6 +95,27 @@ def chosen(
     return Threshold(value, None, gallery.stats().subjects, card.model_id, "user", clock().date().isoformat())
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a threshold table: the threshold, or why there is none."""
+
+    fpir: float
+    threshold: Threshold | None
+    reason: str | None
+
+
+def threshold_table(gallery: LocalGallery, card: ModelCard, fpirs: Sequence[float]) -> list[Row]:
+    """`calibrate` at each FPIR."""
+    return [_row(gallery, card, fpir) for fpir in fpirs]
+
+
+def _row(gallery: LocalGallery, card: ModelCard, fpir: float) -> Row:
+    try:
+        return Row(fpir, calibrate(gallery, card, fpir), None)
+    except NotCalibrated as error:
+        return Row(fpir, None, str(error))
+
+
 def _best_strangers(gallery: LocalGallery) -> NDArray[np.float64]:
     """The highest score that each Subject's oldest Template reaches with any other Subject; (trials,).
 

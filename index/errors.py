@@ -7,7 +7,7 @@ GalleryError
 ├── GalleryCorrupt       the file is damaged; it was not changed
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
-SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, NothingToEnrol, NotCalibrated
+SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
 """
 
 from faces.errors import FacesError
@@ -61,6 +61,12 @@ class ProbesInvalid(FacesError):
     """As TemplatesInvalid, or an impossible number of Candidates."""
 
     code = "probes_invalid"
+
+
+class PhotoUnreadable(FacesError):
+    """A photo, or a folder of them, that the operating system does not give us."""
+
+    code = "photo_unreadable"
 
 
 class NothingToEnrol(FacesError):

@@ -130,6 +130,19 @@ def open_gallery(path: Path) -> "LocalGallery":
     return LocalGallery(Store(path))
 
 
+def open_or_create_gallery(path: Path, space: Space) -> "LocalGallery":
+    """The gallery in this file; a new one where there is no file. Raises what these two raise, and SpaceMismatch."""
+    if not path.exists():
+        return create_gallery(path, space)
+    gallery = open_gallery(path)
+    try:
+        gallery.require_space(space)
+    except FacesError:
+        gallery.close()
+        raise
+    return gallery
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -177,16 +190,20 @@ class LocalGallery:
 
     def enrol_all(self, enrolments: Sequence[Enrolment], *, space: Space) -> list[list[int]]:
         """`enrol` for many in one commit: one wait for the disk, one new Snapshot. All or none."""
-        self.space.require_same(space, _ANOTHER_SPACE)
+        self.require_space(space)
         rows = [self._valid(enrolment) for enrolment in enrolments]
         with self._store.atomic():
             ids = [self._write(enrolment, vectors) for enrolment, vectors in zip(enrolments, rows, strict=True)]
         self._refresh()
         return ids
 
+    def require_space(self, space: Space) -> None:
+        """Raises SpaceMismatch when embeddings of `space` mean nothing here."""
+        self.space.require_same(space, _ANOTHER_SPACE)
+
     def search(self, probes: Vectors, k: int, *, space: Space) -> list[list[Candidate]]:
         """See Gallery. Besides, raises GalleryCorrupt when another process left damaged rows."""
-        self.space.require_same(space, _ANOTHER_SPACE)
+        self.require_space(space)
         if k < 1:
             raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
         vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
@@ -253,7 +270,7 @@ class LocalGallery:
             self._store.put_setting("started_with", started_with or "")
 
     def _valid(self, enrolment: Enrolment) -> Vectors:
-        _require_text(enrolment.subject_id, "subject id")
+        require_subject_id(enrolment.subject_id)
         if enrolment.name is not None:
             _require_text(enrolment.name, "name")
         if not enrolment.templates:
@@ -327,8 +344,12 @@ def unit_rows(rows: Vectors, dim: int, refusal: type[FacesError]) -> Vectors:
     return rows
 
 
+def require_subject_id(text: str) -> None:
+    """Raises SubjectInvalid for what cannot be stored, or shown on one line."""
+    _require_text(text, "subject id")
+
+
 def _require_text(text: str, what: str) -> None:
-    """Raises SubjectInvalid for what cannot be stored or shown on one line."""
     if not 0 < len(text) <= _LONGEST_NAME or text != text.strip() or _UNPRINTABLE.search(text):
         raise SubjectInvalid(
             f"not a {what}",

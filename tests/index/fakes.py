@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from faces.embed import Vectors
-from faces.space import Space
+from faces.align import ARCFACE_112, Image
+from faces.detect import Face
+from faces.embed import Crops, Vectors
+from faces.space import Grid, Input, Licence, ModelCard, Space
 from index.errors import NothingToEnrol, ProbesInvalid, SubjectUnknown, TemplatesInvalid
 from index.gallery import Candidate, GalleryStats, Receipt, Template, unit_rows
 
@@ -40,6 +42,26 @@ def as_stored(row: Vectors) -> Vectors:
     """What a gallery may make of a unit row: the nearest fp16, at unit length."""
     rounded = row.astype(np.float16).astype(np.float32)
     return rounded / np.linalg.norm(rounded)
+
+
+def card(measured: dict[str, Grid] | None = None) -> ModelCard:
+    """Of a teacher of SPACE."""
+    return ModelCard(
+        name="teacher",
+        model_id=TEACHER_ID,
+        role="teacher",
+        space=SPACE,
+        space_id=SPACE.space_id,
+        teacher_model_id=TEACHER_ID,
+        input=Input(112, 112, "RGB", (127.5, 127.5, 127.5), 128.0),
+        crop=ARCFACE_112,
+        dim=DIM,
+        parameters=1,
+        licence=Licence("Apache-2.0", "CC0-1.0", "unknown"),
+        trained=None,
+        measured=measured or {},
+        created="2025-12-24",
+    )
 
 
 @dataclass
@@ -97,3 +119,33 @@ class ListGallery:
         for _, _, template in self.rows:
             models[template.model_id] = models.get(template.model_id, 0) + 1
         return GalleryStats(len(self.names), len(self.rows), self.version, self.space.space_id, models)
+
+
+class SquareDetector:
+    """Sees a face in every photo that is not all black: it fills the photo. Counts the photos it was shown."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]:
+        self.seen += len(images)
+        return [[self._face(image)] if image.any() else [] for image in images]
+
+    def _face(self, image: Image) -> Face:
+        height, width = image.shape[:2]
+        scale = np.array([width / 112, height / 112], dtype=np.float32)
+        return Face((0, 0, width, height), 0.99, np.array(ARCFACE_112.points, dtype=np.float32) * scale)
+
+
+class ColourEmbedder:
+    """The embedding of a face is its mean colour."""
+
+    def __init__(self, model: ModelCard | None = None) -> None:
+        self.card = model or card()
+        self.space = self.card.space
+        self.model_id = self.card.model_id
+
+    def embed(self, crops: Crops) -> Vectors:
+        rows = np.zeros((len(crops), self.space.dim), dtype=np.float32)
+        rows[:, :3] = crops.mean(axis=(1, 2))
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)

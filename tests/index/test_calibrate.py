@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from faces.align import ARCFACE_112
-from faces.space import Cell, Grid, Input, Licence, ModelCard
+from faces.space import Cell, Grid, ModelCard
 from index.calibrate import Threshold, calibrate, chosen, decide
 from index.errors import NotCalibrated
 from index.gallery import Candidate, Enrolment, LocalGallery
-from tests.index.fakes import DIM, SPACE, TEACHER_ID, as_stored, random_rows, templates
+from tests.index.fakes import SPACE, TEACHER_ID, as_stored, card, random_rows, templates
 
 STUDENT_ID = "fedcba9876543210"
 AT_HALF = Threshold(0.5, 0.01, 400, TEACHER_ID, "gallery", "2026-01-02")
@@ -20,25 +19,6 @@ AT_HALF = Threshold(0.5, 0.01, 400, TEACHER_ID, "gallery", "2026-01-02")
 
 def now() -> datetime:
     return datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-
-
-def card(measured: dict[str, Grid] | None = None) -> ModelCard:
-    return ModelCard(
-        name="teacher",
-        model_id=TEACHER_ID,
-        role="teacher",
-        space=SPACE,
-        space_id=SPACE.space_id,
-        teacher_model_id=TEACHER_ID,
-        input=Input(112, 112, "RGB", (127.5, 127.5, 127.5), 128.0),
-        crop=ARCFACE_112,
-        dim=DIM,
-        parameters=1,
-        licence=Licence("Apache-2.0", "CC0-1.0", "unknown"),
-        trained=None,
-        measured=measured or {},
-        created="2025-12-24",
-    )
 
 
 def student(measured: dict[str, Grid] | None = None) -> ModelCard:

@@ -1,0 +1,142 @@
+"""`index`: build a gallery, search it, look after it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from faces.console import Commands, echo_json, progress
+from faces.detect import open_detector
+from faces.image import ImageLimits, read_image
+from faces.models import find_model, open_embedder
+from index import report
+from index.build import build_gallery, find_people, photo_bytes
+from index.calibrate import calibrate as threshold_for
+from index.calibrate import chosen, threshold_table
+from index.errors import NothingToEnrol
+from index.gallery import open_gallery, open_or_create_gallery
+from index.identify import identify
+
+_TABLE: Final = (0.1, 0.01)
+
+_gallery = click.option(
+    "--gallery", "path", required=True, type=click.Path(path_type=Path), help="The gallery's file (PEOPLE.heirloom)."
+)
+_model = click.option(
+    "--model", required=True, help="Of the probes: a shipped name, dlib, onnx:PATH, or the folder of a Model."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="heirloom")
+def main() -> None:
+    """Build, search and look after a gallery of faces."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_gallery
+@click.option("--teacher", required=True, help="The Model that makes the Templates: dlib, onnx:PATH, or a folder.")
+@_json
+def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
+    """Enrol the photos in FOLDER/PERSON/; the name of each person's folder is the subject id.
+
+    Every photo that is not enrolled is named with the reason. Run again, it goes on with what is new.
+    """
+    people = find_people(folder)
+    embedder, detector = open_embedder(find_model(teacher)), open_detector()
+    with (
+        open_or_create_gallery(path, embedder.space) as gallery,
+        progress("photos", len(people.photos)) as advance,
+    ):
+        built = build_gallery(people, gallery, detector, embedder, report_progress=advance)
+    _print(built, as_json, report.built)
+    if not built.enrolled and not built.already:
+        raise NothingToEnrol("no photo could be enrolled from", str(folder), "See the reason of each above.")
+
+
+@main.command()
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_gallery
+@_model
+@click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates a face.")
+@click.option("--fpir", type=click.FloatRange(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
+@click.option("--threshold", type=float, help="Decide by this cosine instead of a calibrated one.")
+@_json
+def search(
+    photo: Path, path: Path, model: str, top_k: int, fpir: float, threshold: float | None, as_json: bool
+) -> None:
+    """Name every face in PHOTO: the nearest Subjects, and which of them it is, or unknown."""
+    limits = ImageLimits()
+    image = read_image(photo_bytes(photo, limits), limits)
+    found = find_model(model)
+    with open_gallery(path) as gallery:
+        gallery.require_space(found.card.space)
+        by = threshold_for(gallery, found.card, fpir) if threshold is None else chosen(threshold, gallery, found.card)
+        answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
+    _print(answer, as_json, report.identified)
+
+
+@main.command()
+@_gallery
+@_model
+@_json
+def calibrate(path: Path, model: str, as_json: bool) -> None:
+    """Print the thresholds of a model in this gallery, for FPIR 0.1 and 0.01, and where each comes from.
+
+    FPIR: the share of people who are not enrolled and are yet answered with somebody.
+    """
+    card = find_model(model).card
+    with open_gallery(path) as gallery:
+        gallery.require_space(card.space)
+        table = threshold_table(gallery, card, _TABLE)
+    _print(table, as_json, report.thresholds)
+
+
+@main.command()
+@_gallery
+@_json
+def stats(path: Path, as_json: bool) -> None:
+    """Count Subjects and Templates."""
+    with open_gallery(path) as gallery:
+        _print(gallery.stats(), as_json, report.counted)
+
+
+@main.command()
+@click.argument("subject")
+@_gallery
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+@click.pass_context
+def forget(ctx: click.Context, subject: str, path: Path, yes: bool, as_json: bool) -> None:
+    """Erase SUBJECT and every Template of it, for good. Exit code 1 when a reader in the way delays the erasure."""
+    with open_gallery(path) as gallery:
+        if not yes:
+            click.confirm(f"Erase {subject} and every Template of it for good?", abort=True, err=True)
+        receipt = gallery.forget(subject)
+    _print(receipt, as_json, report.forgotten)
+    ctx.exit(0 if receipt.erased_at else 1)
+
+
+@main.command()
+@_gallery
+@_json
+@click.pass_context
+def check(ctx: click.Context, path: Path, as_json: bool) -> None:
+    """Say what is wrong with a gallery. Exit code 1 when anything is."""
+    with open_gallery(path) as gallery:
+        problems = gallery.check()
+    _print(problems, as_json, report.checked)
+    ctx.exit(1 if problems else 0)
+
+
+def _print(value: Any, as_json: bool, in_words: Any) -> None:
+    if as_json:
+        echo_json(value)
+    else:
+        click.echo(in_words(value))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What the commands of `index` say, in words."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from index.build import BuildReport
+from index.calibrate import Row
+from index.gallery import GalleryStats, Receipt
+from index.identify import FaceAnswer, PhotoAnswer
+
+_UNITS: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
+
+
+def built(report: BuildReport) -> str:
+    lines = [f"not enrolled: {skipped.path}: {skipped.reason}: {skipped.detail}" for skipped in report.skipped]
+    lines += [f"enrolled, but {', '.join(flagged.reasons)}: {flagged.path}" for flagged in report.flagged]
+    lines += [f"no photo enrolled for: {subject}" for subject in report.subjects_without_photo]
+    rate = report.photos / report.seconds if report.seconds > 0 else 0.0
+    return "\n".join(
+        [
+            *lines,
+            f"{report.enrolled} photos enrolled, {report.already} were already, {len(report.skipped)} skipped; "
+            f"{report.subjects} subjects; {report.photos} photos in {report.seconds:.1f} s ({rate:.1f} a second)",
+        ]
+    )
+
+
+def identified(answer: PhotoAnswer) -> str:
+    if not answer.faces:
+        return f"No face found in a photo of {answer.image.width} × {answer.image.height} pixels."
+    return "\n".join(_face(number, face) for number, face in enumerate(answer.faces, start=1))
+
+
+def _face(number: int, face: FaceAnswer) -> str:
+    box, decision = face.box, face.decision
+    doubts = f" ({', '.join(face.quality.reasons)})" if face.quality.reasons else ""
+    fpir = "" if decision.fpir is None else f" for FPIR {decision.fpir:g}"
+    verdict = "unknown" if decision.subject_id is None else decision.subject_id
+    return "\n".join(
+        [
+            f"face {number} at {box.x_min:.0f},{box.y_min:.0f} to {box.x_max:.0f},{box.y_max:.0f}{doubts}: {verdict}",
+            f"  threshold {decision.threshold:.4f}{fpir}, from {_UNITS[decision.calibrated_on]}",
+            *(f"  {found.score:.4f}  {_person(found.subject_id, found.name)}" for found in face.candidates),
+        ]
+    )
+
+
+def _person(subject_id: str, name: str) -> str:
+    return subject_id if name == subject_id else f"{subject_id} ({name})"
+
+
+def thresholds(table: Sequence[Row]) -> str:
+    return "\n".join(_threshold(row) for row in table)
+
+
+def _threshold(row: Row) -> str:
+    if row.threshold is None:
+        return f"FPIR {row.fpir:g}: none. {row.reason}"
+    found = row.threshold
+    return (
+        f"FPIR {row.fpir:g}: {found.value:.4f}, from {_UNITS[found.calibrated_on]}, "
+        f"N = {found.subjects} subjects, {found.date}"
+    )
+
+
+def counted(stats: GalleryStats) -> str:
+    models = [f"  {templates} made by model {model}" for model, templates in stats.models.items()]
+    head = f"{stats.subjects} subjects, {stats.templates} templates, version {stats.version}, space {stats.space_id}"
+    return "\n".join([head, *models])
+
+
+def forgotten(receipt: Receipt) -> str:
+    erased = f"its bytes overwritten at {receipt.erased_at}"
+    if receipt.erased_at is None:
+        erased = "its bytes are still in the log: another process keeps a read open. End it, then run index check"
+    return (
+        f"forgot {receipt.subject_id}: {receipt.templates} templates, in no answer since {receipt.hidden_at}, {erased}"
+    )
+
+
+def checked(problems: Sequence[str]) -> str:
+    return "\n".join(problems) or "In order: the file, its checksums, and the cache made from it."
