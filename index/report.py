@@ -55,7 +55,7 @@ def thresholds(table: Sequence[Row]) -> str:
 
 def _threshold(row: Row) -> str:
     if row.threshold is None:
-        return f"FPIR {row.fpir:g}: none. {row.reason}"
+        return f"FPIR {row.fpir:g}: {row.reason}"
     found = row.threshold
     return (
         f"FPIR {row.fpir:g}: {found.value:.4f}, from {_UNITS[found.calibrated_on]}, "

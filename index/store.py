@@ -234,8 +234,11 @@ class Store:
         wait: seconds to go on trying for; a reader of another process that is still open keeps the old pages in place.
         """
         deadline = time.monotonic() + wait
-        while not self._rewrite():
-            if time.monotonic() >= deadline:
+        rewritten = emptied = False
+        while not emptied:
+            rewritten = rewritten or self._rewrite()
+            emptied = rewritten and self._empty_log()
+            if not emptied and time.monotonic() >= deadline:
                 return False
         with self.atomic():
             self._writer.execute("UPDATE gallery SET scrub_pending = 0")
@@ -245,9 +248,13 @@ class Store:
         try:
             with self._writing, translated(self.path):
                 self._writer.execute("VACUUM")
-                (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except GalleryBusy:
             return False
+        return True
+
+    def _empty_log(self) -> bool:
+        with self._writing, translated(self.path):
+            (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
     def scrub_pending(self) -> bool:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
 from faces.align import ARCFACE_112, Image
 from faces.detect import Face
@@ -16,6 +18,7 @@ DIM = 8
 SPACE = Space(teacher="ab" * 32, dim=DIM, crop="arcface-112")
 OTHER_SPACE = Space(teacher="cd" * 32, dim=DIM, crop="dlib-chip-150")
 TEACHER_ID = "0123456789abcdef"
+RED, GREEN, BLACK = (200, 20, 20), (20, 200, 20), (0, 0, 0)
 
 
 def direction(*numbers: float) -> Vectors:
@@ -119,6 +122,17 @@ class ListGallery:
         for _, _, template in self.rows:
             models[template.model_id] = models.get(template.model_id, 0) + 1
         return GalleryStats(len(self.names), len(self.rows), self.version, self.space.space_id, models)
+
+
+def photo(path: Path, colour: tuple[int, int, int], *, sharp: bool = True, shade: int = 0) -> Path:
+    """A face of this colour in a photo of 120 × 120; `shade` tells photos of one colour apart."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((120, 120, 3), colour, dtype=np.uint8)
+    if sharp:
+        pixels[::4, ::4] //= 2
+    pixels[0, 0] += shade
+    Pillow.fromarray(pixels).save(path, "PNG")
+    return path
 
 
 class SquareDetector:

@@ -5,32 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from faces.errors import SpaceMismatch
 from faces.image import ImageLimits
 from index.build import BuildReport, Flagged, build_gallery, find_people
 from index.errors import NothingToEnrol, PhotoUnreadable
 from index.gallery import LocalGallery, create_gallery, open_gallery, open_or_create_gallery
-from tests.index.fakes import OTHER_SPACE, SPACE, ColourEmbedder, SquareDetector
-
-RED, GREEN, BLUE, BLACK = (200, 20, 20), (20, 200, 20), (20, 20, 200), (0, 0, 0)
+from tests.index.fakes import BLACK, GREEN, OTHER_SPACE, RED, SPACE, ColourEmbedder, SquareDetector, photo
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "people"
-
-
-def photo(path: Path, colour: tuple[int, int, int], *, sharp: bool = True, shade: int = 0) -> Path:
-    """A face of this colour in a photo of 120 × 120; `shade` tells photos of one colour apart."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((120, 120, 3), colour, dtype=np.uint8)
-    if sharp:
-        pixels[::4, ::4] //= 2
-    pixels[0, 0] += shade
-    Pillow.fromarray(pixels).save(path, "PNG")
-    return path
 
 
 def build(folder: Path, gallery: LocalGallery, detector: SquareDetector | None = None) -> BuildReport:
