@@ -75,10 +75,15 @@ def _areas(boxes: Boxes, end_pixel: float) -> Floats:
 
 
 def _intersections(a: Boxes, b: Boxes, end_pixel: float) -> Floats:
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    lengths = np.maximum(high - low + np.float32(end_pixel), 0)
-    return np.asarray(lengths[..., 0] * lengths[..., 1], dtype=np.float32)
+    return _shared(a[:, 0::2], b[:, 0::2], end_pixel) * _shared(a[:, 1::2], b[:, 1::2], end_pixel)
+
+
+def _shared(a: Floats, b: Floats, end_pixel: float) -> Floats:
+    """Length that the intervals of (n, 2) and (m, 2) share: (n, m)."""
+    lengths = np.minimum.outer(a[:, 1], b[:, 1])
+    lengths -= np.maximum.outer(a[:, 0], b[:, 0])
+    lengths += np.float32(end_pixel)
+    return np.asarray(np.maximum(lengths, 0, out=lengths))
 
 
 def _ratio(shared: Floats, whole: Floats) -> Floats:

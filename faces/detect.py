@@ -21,11 +21,13 @@ from faces.runtime import Device, Network, load_network
 from faces.weights.mtcnn import ONET_SIZE, RNET_SIZE, onet_onnx, pnet_onnx, read_mtcnn_weights, rnet_onnx
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 _PNET_SCORE, _RNET_SCORE, _ONET_SCORE = 0.6, 0.7, 0.7
-_SAME_LEVEL: Final = 0.5  # overlap at which the lesser of two boxes goes
+_SAME_LEVEL: Final = 0.5  # overlap over which the lesser of two boxes goes
 _SAME_PHOTO: Final = 0.7
-_MOST_PROPOSALS: Final = 4096  # a photo, best first: noise gives a proposal every few pixels
+_MOST_PROPOSALS: Final = 8192  # a level and a photo, best first: a group of twenty faces makes 1,500
+_CROPS_AT_ONCE: Final = 256  # bounds the memory of the later stages
 _RNET_BATCH: Final = 16
 _ONET_BATCH: Final = 4
 
@@ -58,11 +60,17 @@ class Detector:
         if not layout:
             return []
         photo = Photo(image)
-        boxes = self._refined(photo, self._proposals(photo, layout))
-        return self._faces(photo, boxes)
+        boxes = _touching(photo, self._proposals(photo, layout))
+        if len(boxes):
+            boxes = _touching(photo, self._refined(photo, boxes))
+        return self._faces(photo, boxes) if len(boxes) else []
 
     def _proposals(self, photo: Photo, layout: Sequence[Sequence[Piece]]) -> Boxes:
-        """P-Net on every canvas: square boxes, the lesser of overlapping ones removed."""
+        """P-Net on every canvas: square boxes, best score first, the lesser of overlapping ones of one level removed.
+
+        The original then does the same across levels, where it finds nothing: boxes of one level have half the area of
+        those of the next, and only those that overlap by more than 0.7 would go.
+        """
         levels: dict[float, list[Floats]] = {}
         canvas = np.zeros((1, *CANVAS, 4), dtype=np.float32)
         for pieces in layout:
@@ -71,13 +79,12 @@ class Detector:
             for piece in pieces:
                 levels.setdefault(piece.scale, []).append(_piece_proposals(piece, scores[0, 0], offsets[0]))
         found = np.concatenate([_distinct(np.concatenate(rows)) for rows in levels.values()])
-        found = found[suppress(found[:, :4], found[:, 4], _SAME_PHOTO)][:_MOST_PROPOSALS]
+        found = found[np.argsort(-found[:, 4], kind="stable")[:_MOST_PROPOSALS]]
         return squared(moved(found[:, :4], found[:, 5:], end_pixel=0))
 
     def _refined(self, photo: Photo, boxes: Boxes) -> Boxes:
         """R-Net on every proposal."""
-        boxes, crops = _crops(photo, boxes, RNET_SIZE)
-        scores, offsets = _run_in_batches(self._rnet, crops)
+        scores, offsets = _judged(self._rnet, photo, boxes, _RNET_BATCH, RNET_SIZE)
         passed = scores[:, 0] > _RNET_SCORE
         boxes, scores, offsets = boxes[passed], scores[passed, 0], offsets[passed]
         kept = suppress(boxes, scores, _SAME_PHOTO)
@@ -85,8 +92,7 @@ class Detector:
 
     def _faces(self, photo: Photo, boxes: Boxes) -> list[Face]:
         """O-Net on what is left."""
-        boxes, crops = _crops(photo, boxes, ONET_SIZE)
-        scores, offsets, points = _run_in_batches(self._onet, crops)
+        scores, offsets, points = _judged(self._onet, photo, boxes, _ONET_BATCH, ONET_SIZE)
         passed = scores[:, 0] > _ONET_SCORE
         boxes, scores = boxes[passed], scores[passed, 0]
         relative = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1)
@@ -139,25 +145,32 @@ def _distinct(found: Floats) -> Floats:
     return found[suppress(found[:, :4], found[:, 4], _SAME_LEVEL)]
 
 
-def _crops(photo: Photo, boxes: Boxes, size: int) -> tuple[Boxes, Floats]:
-    """The boxes that touch the photo, and what each holds of it: (n, size, size, 3)."""
+def _touching(photo: Photo, boxes: Boxes) -> Boxes:
+    """The boxes that hold at least one pixel of the photo."""
+    left, right, top, bottom = _sides(photo, boxes)
+    return boxes[(right > left) & (bottom > top)]
+
+
+def _sides(photo: Photo, boxes: Boxes) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of what each box holds of the photo: first column, column after the last, first row, row after the last."""
     left, top = np.maximum(np.trunc(boxes[:, :2]).astype(np.int64) - 1, 0).T
     right, bottom = np.minimum(np.trunc(boxes[:, 2:]).astype(np.int64), (photo.width, photo.height)).T
-    held = (right > left) & (bottom > top)
-    rows = edges(top[held], (bottom - top)[held], size)
-    columns = edges(left[held], (right - left)[held], size)
-    return boxes[held], photo.means(*rows, *columns)
+    return left, right, top, bottom
 
 
-def _run_in_batches(network: Network, crops: Floats) -> list[Floats]:
-    """The network on all crops, in batches of the size it was built for; the last one is filled up with black."""
-    (shape,) = network.inputs.values()
-    batch = shape[0] or len(crops)
-    answers = [network.run(full) for full in _full_batches(crops, batch)]
-    return [np.concatenate(parts)[: len(crops)] for parts in zip(*answers, strict=True)]
+def _judged(network: Network, photo: Photo, boxes: Boxes, batch: int, size: int) -> list[Floats]:
+    """The network's answers, a row for each box (n ≥ 1), about what the box holds, scaled to (size, size)."""
+    answers = []
+    for crops in _crops(photo, boxes, size):
+        for start in range(0, len(crops), batch):
+            part = crops[start : start + batch]
+            black = np.zeros((batch - len(part), *part.shape[1:]), dtype=np.float32)
+            answers.append(network.run(np.concatenate([part, black])))
+    return [np.concatenate(rows)[: len(boxes)] for rows in zip(*answers, strict=True)]
 
 
-def _full_batches(crops: Floats, batch: int) -> Iterator[Floats]:
-    for start in range(0, max(len(crops), 1), batch):
-        part = crops[start : start + batch]
-        yield np.concatenate([part, np.zeros((batch - len(part), *crops.shape[1:]), np.float32)])
+def _crops(photo: Photo, boxes: Boxes, size: int) -> Iterator[Floats]:
+    """What the boxes hold, a bounded number at a time: (n, size, size, 3)."""
+    for start in range(0, len(boxes), _CROPS_AT_ONCE):
+        left, right, top, bottom = _sides(photo, boxes[start : start + _CROPS_AT_ONCE])
+        yield photo.means(*edges(top, bottom - top, size), *edges(left, right - left, size))

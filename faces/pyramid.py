@@ -47,7 +47,8 @@ class Photo:
         totals -= self._sums.take(below + before, axis=0)
         totals += self._sums.take(above + before, axis=0)
         pixels = (bottom - top)[..., :, None] * (right - left)[..., None, :]
-        return np.asarray(totals / pixels[..., None], dtype=np.float32)
+        inverse = (1.0 / pixels).astype(np.float32)
+        return np.asarray(np.multiply(totals, inverse[..., None], dtype=np.float32))
 
 
 def edges(start: Ints, length: Ints, count: int) -> tuple[Ints, Ints]:
