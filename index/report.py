@@ -8,7 +8,7 @@ from index.calibrate import Row
 from index.gallery import GalleryStats, Receipt
 from index.identify import FaceAnswer, PhotoAnswer
 
-_UNITS: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
+_FROM: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
 
 
 def built(report: BuildReport) -> str:
@@ -39,7 +39,7 @@ def _face(number: int, face: FaceAnswer) -> str:
     return "\n".join(
         [
             f"face {number} at {box.x_min:.0f},{box.y_min:.0f} to {box.x_max:.0f},{box.y_max:.0f}{doubts}: {verdict}",
-            f"  threshold {decision.threshold:.4f}{fpir}, from {_UNITS[decision.calibrated_on]}",
+            f"  threshold {decision.threshold:.4f}{fpir}, from {_FROM[decision.calibrated_on]}",
             *(f"  {found.score:.4f}  {_person(found.subject_id, found.name)}" for found in face.candidates),
         ]
     )
@@ -58,7 +58,7 @@ def _threshold(row: Row) -> str:
         return f"FPIR {row.fpir:g}: {row.reason}"
     found = row.threshold
     return (
-        f"FPIR {row.fpir:g}: {found.value:.4f}, from {_UNITS[found.calibrated_on]}, "
+        f"FPIR {row.fpir:g}: {found.value:.4f}, from {_FROM[found.calibrated_on]}, "
         f"N = {found.subjects} subjects, {found.date}"
     )
 

@@ -279,7 +279,7 @@ class Store:
             finally:
                 self._reader.execute("COMMIT")
         for row in templates:
-            if fault := template_fault(row, self.space.dim):
+            if fault := _template_fault(row, self.space.dim):
                 raise GalleryCorrupt(fault, str(self.path), RESTORE)
         last = templates[-1][0] if templates else start.last_template
         return Changes(
@@ -308,7 +308,9 @@ class Store:
             if found := quick_check(connection):
                 return [f"SQLite: {problem}" for problem in found]
             subjects = [_subject_fault(row) for row in connection.execute(_SUBJECTS)]
-            templates = [template_fault(row, self.space.dim) for row in connection.execute(_TEMPLATES + " ORDER BY id")]
+            templates = [
+                _template_fault(row, self.space.dim) for row in connection.execute(_TEMPLATES + " ORDER BY id")
+            ]
         return [fault for fault in subjects + templates if fault]
 
     def _read_space(self) -> Space:
@@ -341,7 +343,7 @@ _SUBJECTS: Final = "SELECT number, subject_id, name, crc FROM subjects"
 _TEMPLATES: Final = "SELECT id, subject, model_id, source, embedding, crc FROM templates"
 
 
-def template_fault(row: Any, dim: int) -> str | None:
+def _template_fault(row: Any, dim: int) -> str | None:
     """What is wrong with a row of `templates`, if anything."""
     template, subject, model_id, source, data, crc = row
     if not isinstance(data, bytes) or len(data) != dim * _EMBEDDING.itemsize:
