@@ -85,7 +85,7 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "empty")
         raise CheckpointMismatch(f"not a checkpoint ({reason})", str(file), "Delete it to begin again.") from None
     return state
 

@@ -34,7 +34,9 @@ def best_threshold(scores: Scores, same: NDArray[np.bool_]) -> float:
     ranked, genuine = scores[order], same[order]
     rejected_mates = np.concatenate([[0], np.cumsum(genuine)])  # at a threshold below the i-th score
     accepted_strangers = (~genuine).sum() - np.concatenate([[0], np.cumsum(~genuine)])
-    cut = int(np.argmin(rejected_mates + accepted_strangers))
+    errors = rejected_mates + accepted_strangers
+    errors[1:-1][ranked[1:] == ranked[:-1]] = len(scores) + 1  # no threshold parts two equal scores
+    cut = int(np.argmin(errors))
     below = ranked[cut - 1] if cut > 0 else ranked[0] - 1
     above = ranked[cut] if cut < len(ranked) else ranked[-1] + 1
     return float((below + above) / 2)

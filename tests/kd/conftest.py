@@ -1,0 +1,61 @@
+"""Three people of six drawn faces each, a teacher of one layer, and a run that takes seconds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from kd.config import Distillation, Optimisation, RunConfig, Student
+from tests.app.parts import write_model
+
+PEOPLE, PHOTOS = 3, 6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Sums in one order, so that equal runs give equal bits."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "teacher")
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ROOT/PERSON/*.png: crops of 128 × 128; each person is a pattern of their own, each photo a noisy copy."""
+    root, rng = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
+    for person in range(PEOPLE):
+        (root / f"person-{person}").mkdir()
+        pattern = cv2.resize(
+            rng.integers(0, 256, (4, 4, 3), dtype=np.uint8), (128, 128), interpolation=cv2.INTER_LINEAR
+        )
+        for photo in range(PHOTOS):
+            noisy = np.clip(pattern + rng.normal(0, 8, pattern.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(root / f"person-{person}" / f"{photo}.png"), noisy)
+    return root
+
+
+@pytest.fixture
+def config(people: Path, teacher: Path) -> Callable[..., RunConfig]:
+    """Settings of a small run; keywords replace any of them, whichever group they are in."""
+    base = RunConfig(
+        (str(people),),
+        Student(backbone="slimresnet", width=0.25, side=32),
+        Distillation(str(teacher), "proxyless+cosine", "cosface", 0.2, 16.0, views=2, mixup=0.3, seed=3),
+        Optimisation(epochs=3, batch=6, rate=1e-3, decay=0.4, weight_decay=0.0, bf16=False),
+    )
+
+    def build(**changes: object) -> RunConfig:
+        groups = {}
+        for name in ("student", "distillation", "optimisation"):
+            group = getattr(base, name)
+            groups[name] = replace(group, **{key: changes.pop(key) for key in list(changes) if hasattr(group, key)})
+        return replace(base, **groups, **changes)
+
+    return build

@@ -1,0 +1,93 @@
+"""An exported Model answers as the network did, and its card is filled and true."""
+
+import numpy as np
+import pytest
+import torch
+
+from faces.errors import CardInvalid
+from faces.models import open_embedder, read_model
+from faces.space import Licence
+from kd.checkpoint import initial_weights, load_config, student_weights
+from kd.distil import build_student, distil
+from kd.errors import CheckpointMismatch, ExportDiffers
+from kd.export import check_export, export, to_onnx
+from kd.head import unit
+
+LICENCE = Licence("Apache-2.0", "CC0-1.0", "drawn for a test")
+
+
+@pytest.fixture
+def run(config, tmp_path):
+    distil(config(), tmp_path / "run", init=None, tell=print)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def exported(run, tmp_path):
+    export(run, tmp_path / "model", name="small", licence=LICENCE)
+    return tmp_path / "model"
+
+
+def test_the_model_embeds_as_the_network_does(run, exported):
+    network = build_student(load_config(run).student, dim=8).eval()
+    network.load_state_dict(student_weights(run))
+    crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = unit(network((torch.from_numpy(crops).permute(0, 3, 1, 2).float() - 127.5) / 128))
+    assert np.abs(open_embedder(read_model(exported)).embed(crops) - expected.numpy()).max() < 1e-4
+
+
+def test_the_card_says_whose_space_it_is_and_how_it_came_to_be(exported, teacher, people):
+    card, base = read_model(exported).card, read_model(teacher).card
+    assert (card.role, card.space, card.teacher_model_id) == ("student", base.space, base.model_id)
+    assert (card.crop.name, card.crop.height, card.licence) == (base.crop.name, 32, LICENCE)
+    assert (card.trained.images, card.trained.epochs, card.trained.seed) == (18, 3, 3)
+    assert card.trained.command.startswith(f"kd train {people} --backbone slimresnet --width 0.25 --side 32")
+
+
+def test_the_command_in_the_card_makes_the_same_settings(run, exported, monkeypatch):
+    import shlex
+
+    from click.testing import CliRunner
+
+    from kd.cli import main
+
+    seen = []
+    monkeypatch.setattr("kd.distil.distil", lambda config, *_, **__: seen.append(config))
+    words = shlex.split(read_model(exported).card.trained.command)[1:]
+    CliRunner().invoke(main, [*words, "--out", "elsewhere"], catch_exceptions=False)
+    assert seen == [load_config(run)]
+
+
+def test_a_student_can_go_on_from_an_exported_model(run, exported):
+    weights, kept = initial_weights(exported), student_weights(run)
+    assert all(torch.equal(weights[name], kept[name]) for name in kept)
+
+
+def test_a_file_that_answers_otherwise_is_not_exported(tmp_path):
+    from kd.config import Student
+
+    settings = Student("slimresnet", 0.25, 32)
+    one, other = build_student(settings, 8).eval(), build_student(settings, 8).eval()
+    with pytest.raises(ExportDiffers):
+        check_export(one, to_onnx(other, 32), 32, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_path_of_this_machine_gets_into_the_file(exported):
+    assert str(torch.__path__[0]).encode() not in (exported / "model.onnx").read_bytes()
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_export(config, tmp_path):
+    from kd.checkpoint import save_config
+
+    save_config(tmp_path / "run", config())
+    with pytest.raises(CheckpointMismatch, match="no checkpoint yet"):
+        export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE)
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_interrupted_export_leaves_no_card_beside_a_foreign_file(exported):
+    (exported / "model.onnx").write_bytes(b"another file")
+    with pytest.raises(CardInvalid):
+        read_model(exported)
