@@ -1,5 +1,6 @@
 """The one place that knows OpenVINO and ONNX Runtime."""
 
+import functools
 import os
 import queue
 from collections.abc import Callable, Mapping
@@ -41,13 +42,24 @@ def load_network(model: Path, *, device: Device = "cpu", threads: int | None = N
     return _LOADERS[device](model, threads or len(os.sched_getaffinity(0)))
 
 
+@functools.cache
+def _core() -> Any:
+    """One for the whole process, and never closed.
+
+    OpenVINO gives the thread that opens a Core another stack for signal handlers and takes it away with the Core; of
+    several closed in another order than they were opened, one leaves a stack that is no longer there, and the next
+    Ctrl-C is a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class _OpenVino:
     """Fp32 throughout: by itself OpenVINO would answer in bf16 on processors that have it, with other scores."""
 
     def __init__(self, model: Path, threads: int) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
