@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
@@ -28,6 +29,8 @@ TEACHER: Final = "dlib"
               help="Where photos, gallery and log go; made anew.")  # fmt: skip
 def main(student: str, folder: Path) -> None:
     """Show the main job on two portraits. Exit code 1 when anything is not as it should be."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)  # so that the service does not outlive the demo
     try:
         missed = demonstrate(student, folder)
     except (FacesError, ProgramFailed) as error:
@@ -76,11 +79,13 @@ def demonstrate(student: str, folder: Path) -> list[str]:
 
 
 def asked(url: str, questions: Sequence[Question]) -> Answers:
+    """Ask, and print the verdicts: a line a person."""
     answers = ask(url, questions)
-    print(f"{answers.model}: " + ", ".join(
-        f"{question.subject} {question.altered}: {verdict}"
-        for question, verdict in zip(questions, answers.verdicts, strict=True)
-    ))  # fmt: skip
+    lines: dict[str, list[str]] = {}
+    for question, verdict in zip(questions, answers.verdicts, strict=True):
+        lines.setdefault(question.subject, []).append(f"{question.altered} {verdict}")
+    for subject, verdicts in lines.items():
+        print(f"{answers.model}: {subject}: {', '.join(verdicts)}")
     return answers
 
 
@@ -103,6 +108,10 @@ def stay(url: str, photo: Path) -> None:
         signal.pause()
     except KeyboardInterrupt:
         print("\nStopped.")
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def tell(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.table import Table
 
@@ -21,23 +22,40 @@ class Row:
 
 
 def table(rows: Sequence[Row], library_ms: float | None, swap: Traffic) -> Table:
-    """The models, one line each; the dlib library's time as a reference where it was measured."""
-    drawn = Table("model", title="One gallery, two models")
-    for heading in ("file, MB", "parameters", "ms a face", "named right", "erased: unknown", "failed in the swap"):
-        drawn.add_column(heading, justify="right")
-    for row in rows:
-        drawn.add_row(
-            f"{row.model.card.name} ({row.model.card.role})",
-            f"{row.model.onnx.stat().st_size / 1e6:.1f}",
-            f"{row.model.card.parameters:,}",
-            f"{row.milliseconds:.2f}",
-            row.enrolled.count("right"),
-            row.erased.count("unknown"),
-            f"{len(swap.failures)} of {swap.requests}",
-        )
+    """A column a model, and one for the dlib library as a reference where it was measured."""
+    drawn = Table("", title="One gallery, two models")
+    columns = [_column(row, swap) for row in rows]
     if library_ms is not None:
-        drawn.add_row("dlib library (reference)", "", "", f"{library_ms:.2f}", "", "", "")
+        columns.append(("dlib library", *[""] * 2, f"{library_ms:.2f}", *[""] * 3))
+    for heading, *_ in columns:
+        drawn.add_column(heading, justify="right")
+    for label, *cells in zip(_LABELS, *(cells for _, *cells in columns), strict=True):
+        drawn.add_row(label, *cells)
     return drawn
+
+
+_LABELS: Final = (
+    "file, MB",
+    "parameters",
+    "ms a face",
+    "altered, named right",
+    "erased, unknown",
+    "failed in the swap",
+)
+
+
+def _column(row: Row, swap: Traffic) -> tuple[str, ...]:
+    """The heading, then a cell for each of _LABELS."""
+    card = row.model.card
+    return (
+        f"{card.name} ({card.role})",
+        f"{row.model.onnx.stat().st_size / 1e6:.1f}",
+        f"{card.parameters:,}",
+        f"{row.milliseconds:.2f}",
+        row.enrolled.count("right"),
+        row.erased.count("unknown"),
+        f"{len(swap.failures)} of {swap.requests}",
+    )
 
 
 def shortfalls(rows: Sequence[Row], swap: Traffic) -> list[str]:

@@ -1,11 +1,14 @@
 """Fixtures for the tests of documentation and packaging: the checkout itself is what they look at."""
 
+import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from demo.photos import PORTRAITS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +29,16 @@ def install() -> ModuleType:
 def lock() -> ModuleType:
     """requirements/lock.py."""
     return _script("lock")
+
+
+@pytest.fixture(scope="session")
+def portraits() -> None:
+    """The photos of the demo, where the packages that bring them are installed."""
+    for portrait in PORTRAITS:
+        try:
+            importlib.metadata.distribution(portrait.package)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"needs a photo out of {portrait.package}, which make demo installs")
 
 
 def _script(name: str) -> ModuleType:

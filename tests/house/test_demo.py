@@ -1,6 +1,5 @@
 """The demo judges what it sees: it must fail when anything is not as it should be."""
 
-import importlib.metadata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -39,15 +38,6 @@ def rows(root: Path) -> list[Row]:
 def calm() -> Traffic:
     """Requests during a swap, all answered."""
     return Traffic(Counter(dlib=9, student=8))
-
-
-@pytest.fixture(scope="module")
-def portraits() -> None:
-    for portrait in PORTRAITS:
-        try:
-            importlib.metadata.distribution(portrait.package)
-        except importlib.metadata.PackageNotFoundError:
-            pytest.skip(f"{portrait.package}, whose photo is used, is not installed: make demo installs it")
 
 
 def test_nothing_is_missed_when_all_is_well(rows: list[Row], calm: Traffic) -> None:

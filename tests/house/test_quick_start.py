@@ -1,0 +1,98 @@
+"""The commands of the README and of docs/operate.md, run in their order on two portraits."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.schemas import IdentifyAnswer
+from demo.photos import PORTRAITS
+from tests.house.commands import commands
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("app", "index")
+PATIENCE = 60.0  # seconds until the service listens
+
+
+class Reader:
+    """Types commands in a folder with photos, and reads what they print."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{self.port}"
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "HEIRLOOM_PORT": str(self.port), "HEIRLOOM_URL": url}
+        self.service: subprocess.Popen[bytes] | None = None
+
+    def type(self, words: list[str]) -> str:
+        """What a command prints; a service is started and left running. Fails when the command does."""
+        command = [sys.executable, "-m", f"{words[0]}.cli", *words[1:]] if words[0] in PROGRAMS else words
+        if words[0] == "python":
+            command = [sys.executable, *words[1:]]
+        if words[0] == "curl":
+            command = [word.replace("8000", str(self.port)) for word in ["curl", "--silent", *words[1:]]]
+        if words[:2] == ["app", "serve"]:
+            self.service = subprocess.Popen(command, cwd=self.folder, env=self.environment)
+            self._wait_until_ready()
+            return ""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        return done.stdout
+
+    def leave(self) -> None:
+        if self.service is not None:
+            self.service.terminate()
+            assert self.service.wait(PATIENCE) == 0
+
+    def _wait_until_ready(self) -> None:
+        assert self.service is not None
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.service.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{self.port}/readyz").is_success:
+                    return
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        pytest.fail("the service did not start")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """With two people to enrol, ada and bob, and a photo of ada."""
+    for name, portrait in zip(("ada", "bob"), PORTRAITS, strict=True):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        shutil.copy(portrait.locate(), tmp_path / "people" / name)
+    shutil.copy(PORTRAITS[0].locate(), tmp_path / "photo.jpg")
+    someone = Reader(tmp_path)
+    yield someone
+    someone.leave()
+
+
+@pytest.mark.usefixtures("portraits")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_readme_takes_your_own_photos_to_names(reader: Reader) -> None:
+    typed = [words for words in commands(ROOT / "README.md") if words[0] in (*PROGRAMS, "curl")]
+    until = typed.index(["app", "swap", "--back"]) + 1
+    printed = [(words, reader.type(words)) for words in typed[:until]]
+    answers = [IdentifyAnswer.model_validate_json(output) for words, output in printed if words[0] == "curl"]
+    assert [answer.model.name for answer in answers] == ["dlib", "small-dlib"]
+    assert [face.decision.subject_id for answer in answers for face in answer.faces] == ["ada", "ada"]
+
+
+@pytest.mark.usefixtures("portraits")
+def test_a_gallery_is_kept_as_the_manual_says(reader: Reader) -> None:
+    typed = [words for words in commands(ROOT / "docs" / "operate.md") if words[0] in ("index", "python")]
+    printed = {" ".join(words): reader.type(words) for words in typed}
+    assert (reader.folder / "backup.heirloom").is_file()
+    assert "ada" not in printed["index stats --gallery people.heirloom"]
