@@ -1,0 +1,85 @@
+"""What a view costs each student backbone in training, and a face in the serving runtime, printed as Markdown.
+
+python benchmarks/backbones.py [--threads N] [--write]
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from benchmarks.page import processor, publish, table, write_option
+from faces.runtime import load_network
+from kd.backbones import build_backbone
+from kd.export import to_onnx
+from kd.head import unit
+from kd.losses.cosine import cosine
+
+CONTENDERS = [
+    ("slimresnet", 96, 1.0),
+    ("slimresnet", 112, 1.0),
+    ("mobilefacenet", 96, 0.5),
+    ("mobilefacenet", 112, 0.5),
+]
+BATCH, DIM = 64, 128
+
+
+@click.command(help=__doc__)
+@click.option("--threads", default=2)
+@click.option("--rounds", default=7)
+@write_option
+def main(threads: int, rounds: int, write: bool) -> None:
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    students = [Contender(*settings) for settings in CONTENDERS]
+    for _ in range(rounds):
+        for student in students:
+            student.round()
+    head = ["backbone", "side", "width", "parameters", "views/s in training", "ms a face when serving, one thread"]
+    note = f"{processor()}, {threads} threads for training, batch {BATCH}, {rounds} rounds in turn, medians."
+    publish("backbones", f"{note}\n\n{table(head, [student.row() for student in students])}", write=write)
+
+
+class Contender:
+    def __init__(self, name: str, side: int, width: float) -> None:
+        self.settings = [name, str(side), f"{width:g}"]
+        self.network = build_backbone(name, side, DIM, width).to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.AdamW(self.network.parameters())
+        self.crops = torch.randn(BATCH, 3, side, side).to(memory_format=torch.channels_last)
+        self.targets = unit(torch.randn(BATCH, DIM))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "student.onnx"
+            file.write_bytes(to_onnx(self.network.eval(), side))
+            self.served = load_network(file, threads=1)
+        self.training: list[float] = []
+        self.serving: list[float] = []
+
+    def round(self) -> None:
+        self.network.train()
+        start = time.perf_counter()
+        loss = cosine(unit(self.network(self.crops)), self.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.training.append(BATCH / (time.perf_counter() - start))
+        faces = np.ascontiguousarray(self.crops[:16].numpy())
+        start = time.perf_counter()
+        self.served.run(faces)
+        self.serving.append(1000 * (time.perf_counter() - start) / len(faces))
+
+    def row(self) -> list[str]:
+        parameters = sum(values.numel() for values in self.network.parameters())
+        return [
+            *self.settings,
+            f"{parameters:,}",
+            f"{statistics.median(self.training):.0f}",
+            f"{statistics.median(self.serving):.2f}",
+        ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The program `kd`, as a user types it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from faces.models import find_model, read_model
+from kd.cli import main
+
+SMALL = ["--backbone", "slimresnet", "--width", "0.25", "--side", "32", "--batch", "6", "--views", "2"]
+
+
+def kd(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def run(people, teacher, tmp_path):
+    result = kd("train", people, "--teacher", teacher, "--out", tmp_path / "run", "--epochs", 1, *SMALL)
+    assert result.exit_code == 0, result.output
+    return tmp_path / "run"
+
+
+def test_train_says_where_the_student_is_and_what_comes_next(run, people, teacher):
+    again = kd("train", people, "--teacher", teacher, "--out", run, "--epochs", 1, *SMALL)
+    assert "going on from step 3 of 3" in again.stderr
+    assert again.stdout == f"trained: {run}. Next: kd export {run} --out MODEL, then kd evaluate MODEL.\n"
+
+
+def test_export_names_the_model_after_its_folder(run, tmp_path):
+    result = kd("export", run, "--out", tmp_path / "tiny", "--data-licence", "CC0-1.0")
+    card = read_model(tmp_path / "tiny").card
+    assert result.stdout.startswith(f"exported: {tmp_path / 'tiny'}, model {card.model_id}")
+    assert (card.name, card.licence.data) == ("tiny", "CC0-1.0")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--teacher", "nobody", "no such Model: 'nobody'. Choose from dlib"),
+        ("--method", "magic", "no such method: 'magic'. Choose from cosine, proxyless"),
+        ("--margin", "triplet", "no such margin: 'triplet'"),
+        ("--backbone", "vgg", "no such backbone: 'vgg'"),
+        ("--batch", "64", "fewer faces than one batch: 18"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_exit_code_1(people, teacher, tmp_path, option, value, said):
+    words = ["train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL, option, value]
+    result = kd(*words)
+    assert result.exit_code == 1
+    assert said in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_folder_is_a_usage_error(tmp_path):
+    assert kd("train", tmp_path / "nowhere", "--teacher", "dlib", "--out", tmp_path).exit_code == 2
+
+
+def test_evaluate_refuses_a_folder_without_a_protocol(teacher, tmp_path):
+    result = kd("evaluate", teacher, "--photos", tmp_path, "--protocol", tmp_path)
+    assert (result.exit_code, "found nothing" in result.stderr) == (1, True)
+
+
+@pytest.mark.real
+def test_evaluate_prints_the_grid_and_writes_it_into_the_card(shared, tmp_path):
+    """Six people of the dev set; dlib knows them all."""
+    import shutil
+
+    rows = (shared / "data" / "lfw" / "protocol" / "dev_identification.csv").read_text().splitlines()
+    gallery = [row for row in rows[1:] if row.endswith("gallery")][:6]
+    people = {row.split(",")[1] for row in gallery}
+    probes = [row for row in rows[1:] if row.endswith("probe") and row.split(",")[1] in people][:6]
+    strangers = [row for row in rows[1:] if row.endswith("nonmated")][:6]
+    (tmp_path / "identification.csv").write_text("\n".join([rows[0], *gallery, *probes, *strangers]) + "\n")
+    model = tmp_path / "student"
+    shutil.copytree(find_model("small-dlib").onnx.parent, model)
+    photos = shared / "data" / "lfw" / "dev"
+    words = ["evaluate", model, "--teacher", "dlib", "--photos", photos, "--protocol", tmp_path, "--write-card", "six"]
+    result = kd(*words, "--json")
+    printed = json.loads(result.stdout)
+    assert set(printed["6"]) == {"T→T", "S→T", "S→S", "T→S"}
+    assert printed["6"]["T→T"]["rank1"] == 1.0
+    assert printed["6"]["S→T"]["rank1"] >= 0.5
+    assert read_model(model).card.measured["six-6"]["S→T"].rank1 == printed["6"]["S→T"]["rank1"]
