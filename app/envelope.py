@@ -1,5 +1,6 @@
 """Errors as HTTP: which class is which status, and the one shape they all have."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -7,10 +8,12 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_jsonable_python
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    MethodRefused,
     NoPreviousModel,
     NotReady,
     Overloaded,
@@ -41,6 +44,7 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         PathRefused: 403,
         ModelUnknown: 404,
         RouteUnknown: 404,
+        MethodRefused: 405,
         SpaceMismatch: 409,
         SwapInProgress: 409,
         NoPreviousModel: 409,
@@ -60,31 +64,27 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
 )
 """The class itself or its nearest base; what is not here is the server's own trouble: 500."""
 
+_LOG: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = "1"
+_EXAMPLE_ID: Final = "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e"
 
 
 def status_of(error: FacesError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def error_response(error: FacesError, request_id: str) -> JSONResponse:
+def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
+    details = to_jsonable_python(dict(error.details), fallback=str, inf_nan_mode="strings")
+    return ErrorAnswer(error=Problem(code=error.code, message=str(error), details=details), request_id=request_id)
+
+
+def error_response(error: FacesError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The envelope; a 503 says when to come back."""
     status = status_of(error)
-    headers = {"retry-after": _RETRY_SECONDS} if status == 503 else None
-    return envelope(status, error.code, str(error), dict(error.details), request_id, headers)
-
-
-def envelope(
-    status: int,
-    code: str,
-    message: str,
-    details: dict[str, Any],
-    request_id: str,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    plain = to_jsonable_python(details, fallback=str, inf_nan_mode="strings")
-    answer = ErrorAnswer(error=Problem(code=code, message=message, details=plain), request_id=request_id)
-    return JSONResponse(answer.model_dump(), status, headers)
+    if status >= 500:
+        _LOG.warning("%s %s", request_id, error)
+    headers = {"retry-after": _RETRY_SECONDS} if status == 503 else headers
+    return JSONResponse(error_answer(error, request_id).model_dump(), status, headers)
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -113,9 +113,9 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return error_response(RouteUnknown("no such address", request.url.path, "See /docs."), request_id)
     if error.status_code == 405:
-        message = f"{request.method} is not for {request.url.path}. See /docs."
-        details = {"value": request.method, "remedy": "See /docs."}
-        return envelope(405, "method_not_allowed", message, details, request_id, error.headers)
+        allowed = Headers(error.headers).get("allow")
+        refusal = MethodRefused(f"{request.url.path} is not for", request.method, f"It is for {allowed}.")
+        return error_response(refusal, request_id, error.headers)
     return error_response(_invalid([{"loc": ("body",), "msg": str(error.detail)}]), request_id)
 
 
@@ -125,19 +125,13 @@ def _invalid(problems: Sequence[Mapping[str, Any]]) -> RequestInvalid:
     return RequestInvalid("the request is not valid", listed, "See /docs for the fields and their ranges.")
 
 
-def problems(**codes: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses`: code=(status, message), gathered by status, with an example each."""
+def problems(*errors: FacesError) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` for a route that may answer with errors like these, each shown as an example."""
     answers: dict[int | str, dict[str, Any]] = {}
-    for code, (status, message) in codes.items():
-        answer = answers.setdefault(
-            status,
-            {"model": ErrorAnswer, "description": "", "content": {"application/json": {"examples": {}}}},
-        )
-        answer["description"] = ", ".join(filter(None, [answer["description"], f"`{code}`"]))
-        answer["content"]["application/json"]["examples"][code] = {
-            "value": {
-                "error": {"code": code, "message": message, "details": {}},
-                "request_id": "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e",
-            }
-        }
+    for error in errors:
+        empty: dict[str, Any] = {"model": ErrorAnswer, "content": {"application/json": {"examples": {}}}}
+        answer = answers.setdefault(status_of(error), empty)
+        examples = answer["content"]["application/json"]["examples"]
+        examples[error.code] = {"value": error_answer(error, _EXAMPLE_ID).model_dump()}
+        answer["description"] = ", ".join(f"`{code}`" for code in examples)
     return answers

@@ -6,12 +6,14 @@ FacesError
 ├── ModelNotChosen       neither --model nor a model stored in the gallery
 ├── RequestInvalid       a field is missing, of another type, or out of its range
 ├── RequestTooLarge      the body is longer than the service reads
-├── RouteUnknown         no such address, or not with this method
+├── RouteUnknown         no such address
+├── MethodRefused        the address is not for this method
 ├── PathRefused          a path as MODEL, over the network
 ├── SwapInProgress       another swap has not finished
 ├── NoPreviousModel      nothing to go back to
 ├── Overloaded           too many requests are waiting
-├── NotReady             the service cannot answer yet, or any more
+├── NotReady             the service cannot answer now
+├── InternalError        what nobody foresaw; the log says more
 ├── ServiceUnreachable   (client) nobody answers at the URL
 └── ServiceRefused       (client) the service answered with an error
 """
@@ -52,6 +54,10 @@ class RouteUnknown(FacesError):
     code = "route_unknown"
 
 
+class MethodRefused(FacesError):
+    code = "method_not_allowed"
+
+
 class PathRefused(FacesError):
     code = "path_refused"
 
@@ -70,6 +76,10 @@ class Overloaded(FacesError):
 
 class NotReady(FacesError):
     code = "not_ready"
+
+
+class InternalError(FacesError):
+    code = "internal_error"
 
 
 class ServiceUnreachable(FacesError):

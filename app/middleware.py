@@ -9,8 +9,8 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.envelope import envelope
-from app.errors import RequestTooLarge
+from app.envelope import error_response
+from app.errors import InternalError, RequestTooLarge
 
 _LOG: Final = logging.getLogger("app.requests")
 _HEADER: Final = "x-request-id"
@@ -45,8 +45,8 @@ class Requests:
             _LOG.exception("%s failed", request_id)
             if status:  # the answer is under way: all that is left is to cut it
                 raise
-            message = "The service failed; its log says why under this request id."
-            await envelope(500, "internal_error", message, {}, request_id)(scope, receive, send_with_id)
+            error = InternalError("the service failed at request", request_id, "Its log says why, under this id.")
+            await error_response(error, request_id)(scope, receive, send_with_id)
         finally:
             spent = (time.perf_counter() - started) * 1000
             _LOG.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, spent)

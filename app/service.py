@@ -43,6 +43,7 @@ def create_app(engine: Engine, *, gate: Gate, limits: ImageLimits, paths_allowed
         description=_DESCRIPTION,
         version=_VERSION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
     handle_errors(app)

@@ -1,5 +1,7 @@
 """Is it alive, may it be asked?"""
 
+from typing import Final
+
 from fastapi import APIRouter
 
 from app.envelope import problems
@@ -7,6 +9,8 @@ from app.errors import NotReady
 from app.routes.service import ServiceDep
 from app.schemas import StatusAnswer
 from faces.errors import FacesError
+
+_REMEDY: Final = "Look at the service's log, and run index check."
 
 router = APIRouter(tags=["health"])
 
@@ -19,12 +23,12 @@ async def healthz() -> StatusAnswer:
 
 @router.get(
     "/readyz",
-    responses=problems(not_ready=(503, "the gallery does not answer: 'gallery_missing'. Look at the log.")),
+    responses=problems(NotReady("the gallery does not answer", "gallery_unavailable", _REMEDY)),
 )
 def readyz(service: ServiceDep) -> StatusAnswer:
     """The gallery can be read. Model and warm-up come before the first request is accepted."""
     try:
         service.engine.gallery.stats()
     except FacesError as error:
-        raise NotReady("the gallery does not answer", error.code, "Look at the log, and run index check.") from error
+        raise NotReady("the gallery does not answer", error.code, _REMEDY) from error
     return StatusAnswer()

@@ -1,33 +1,38 @@
 """Who is in this photo?"""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, File, Query, UploadFile
 
 from app.envelope import problems
+from app.errors import Overloaded, RequestInvalid, RequestTooLarge
 from app.routes.service import RequestId, ServiceDep
 from app.schemas import IdentifyAnswer
+from faces.errors import ImageTooLarge, ImageTypeRefused, ImageUnreadable
+from index.errors import GalleryUnavailable
 
 router = APIRouter(tags=["identify"])
 
 Photo = Annotated[UploadFile, File(description="A photo: JPEG, PNG or WebP.")]
+_TOP_K_0: Final = [{"where": "query.top_k", "problem": "Input should be greater than or equal to 1"}]
+
 TopK = Annotated[int, Query(ge=1, le=100, description="Candidates for each face.")]
 
 
 @router.post(
     "/identify",
     responses=problems(
-        invalid_request=(400, "the request is not valid: [{'where': 'query.top_k', …}]. See /docs."),
-        image_too_large=(413, "pixels in the photo: 2500000000. Send at most 50000000."),
-        request_too_large=(413, "bytes in the request: 31457280. Send at most 21037056."),
-        image_type_refused=(415, "neither JPEG, PNG nor WebP."),
-        image_unreadable=(422, "damaged photo."),
-        overloaded=(503, "too many requests are waiting: 32. Try again after a moment."),
+        RequestInvalid("the request is not valid", _TOP_K_0, "See /docs for the fields and their ranges."),
+        ImageTooLarge("more than 50000000 pixels", "10000×9000", "Scale the picture down."),
+        RequestTooLarge("bytes in the request", 31_457_280, "Send at most 21037056."),
+        ImageTypeRefused("neither JPEG, PNG nor WebP, by its first bytes", "25504446", "Convert the picture."),
+        ImageUnreadable("JPEG cannot be decoded (truncated)", "250×250", "Send the original again."),
+        GalleryUnavailable("disk I/O error", "people.heirloom", "Check the disk."),
+        Overloaded("too many requests are waiting", 32, "Try again after a moment (Retry-After)."),
     ),
 )
 def identify(image: Photo, service: ServiceDep, request_id: RequestId, top_k: TopK = 5) -> IdentifyAnswer:
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
-    data = image.file.read()
-    with service.gate.enter():
-        found = service.engine.identify(data, top_k)
+    with service.gate.enter():  # who waits holds no photo in memory: the form keeps a large one in a temporary file
+        found = service.engine.identify(image.file.read(), top_k)
     return IdentifyAnswer.of(found, request_id)

@@ -5,14 +5,20 @@ from typing import Final
 from fastapi import APIRouter
 
 from app.envelope import problems
-from app.errors import PathRefused
+from app.errors import NoPreviousModel, PathRefused, RequestInvalid, RequestTooLarge, SwapInProgress
 from app.routes.service import ServiceDep
 from app.schemas import ActivateRequest, ModelsAnswer
+from faces.errors import CardInvalid, ModelUnknown, SpaceMismatch, WeightsMissing, WeightsUnreadable
 from faces.models import model_names
+from index.errors import GalleryUnavailable, NotCalibrated
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-_IN_PROGRESS: Final = (409, "another swap has not finished; the active model is: 'f535793b94fc41e5'. Wait for it.")
+_MODEL_MISSING: Final = [{"where": "body.model", "problem": "Field required"}]
+_IN_PROGRESS: Final = SwapInProgress(
+    "another swap has not finished; the active model is", "f535793b94fc41e5", "Wait for it, and ask again."
+)
+_NOT_STORED: Final = GalleryUnavailable("database or disk is full", "people.heirloom", "Make room.")
 
 
 @router.get("")
@@ -24,15 +30,17 @@ def list_models(service: ServiceDep) -> ModelsAnswer:
 @router.post(
     "/activate",
     responses=problems(
-        invalid_request=(400, "the request is not valid: [{'where': 'body.model', …}]. See /docs."),
-        path_refused=(403, "a path is taken on loopback alone: 'onnx:/models/face.onnx'. Choose from dlib."),
-        model_unknown=(404, "no such Model: 'smal-dlib'. Choose from dlib, small-dlib."),
-        space_mismatch=(409, "embeddings of another Space (field: found, expected): {'dim': (512, 128)}."),
-        swap_in_progress=_IN_PROGRESS,
-        request_too_large=(413, "bytes in the request: 31457280. Send at most 21037056."),
-        card_invalid=(422, "model_id is 1c5e in the card, but 9f00 by the file."),
-        weights_missing=(422, "a card without its model."),
-        weights_unreadable=(422, "does not open as an ONNX model."),
+        RequestInvalid("the request is not valid", _MODEL_MISSING, "See /docs for the fields and their ranges."),
+        PathRefused("no shipped Model, and a path is taken on loopback alone", "/m", "Choose from dlib, small-dlib."),
+        ModelUnknown("no such Model", "smal-dlib", "Choose from dlib, small-dlib."),
+        SpaceMismatch("embeddings of another Space (field: found, expected)", {"dim": (512, 128)}, "Choose another."),
+        _IN_PROGRESS,
+        RequestTooLarge("bytes in the request", 31_457_280, "Send at most 21037056."),
+        CardInvalid("model_id is 1c5e in the card, but 9f00 by the file", "/m/model.onnx", "Restore both."),
+        WeightsMissing("a card without its model", "/m/model.onnx", "A Model is model.onnx and card.json."),
+        WeightsUnreadable("does not open as an ONNX model", "/m/model.onnx", "Check the file."),
+        NotCalibrated("no threshold for FPIR 0.01", "f535793b94fc41e5", "Enrol at least 300 Subjects."),
+        _NOT_STORED,
     ),
 )
 def activate(request: ActivateRequest, service: ServiceDep) -> ModelsAnswer:
@@ -51,8 +59,9 @@ def activate(request: ActivateRequest, service: ServiceDep) -> ModelsAnswer:
 @router.post(
     "/rollback",
     responses=problems(
-        no_previous_model=(409, "no previous model is loaded beside: 'f535793b94fc41e5'. Activate one by its name."),
-        swap_in_progress=_IN_PROGRESS,
+        NoPreviousModel("no previous model is loaded beside", "f535793b94fc41e5", "Activate a model by its name."),
+        _IN_PROGRESS,
+        _NOT_STORED,
     ),
 )
 def roll_back(service: ServiceDep) -> ModelsAnswer:

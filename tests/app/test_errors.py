@@ -17,6 +17,7 @@ def test_a_method_that_is_not_for_the_address(client):
     response = client.get("/identify")
     assert (response.status_code, response.json()["error"]["code"]) == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+    assert response.json()["error"]["message"] == "/identify is not for: 'GET'. It is for POST."
 
 
 @pytest.fixture
