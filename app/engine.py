@@ -123,14 +123,14 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         def remember(reference: str) -> None:
             gallery.set_active_model(reference, started_with=given)
 
-        stored = None if settings.forget_swap else gallery.active_model()
-        reference = starting_model(given, stored, gallery.started_with())
+        stored, started_with = gallery.active_model(), gallery.started_with()
+        reference = starting_model(given, None if settings.forget_swap else stored, started_with)
         if given not in (None, reference):
             _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
         switch = Switch(load(reference), load, remember)
         engine = Engine(gallery, open_detector(threads=settings.threads), switch, settings.limits)
         engine.warm_up()
-        if reference != stored:
+        if reference == given and (stored, started_with) != (given, given):
             remember(reference)
         yield engine
 
@@ -141,9 +141,7 @@ def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Ac
     Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `calibrate`.
     """
     model = find_model(reference)
-    gallery.space.require_same(
-        model.card.space, "Choose the teacher that built this gallery, or a student distilled from it."
-    )
+    gallery.require_space(model.card.space)
     embedder = open_embedder(model, threads=settings.threads)
     embedder.embed(_blank(model.card.crop))
     if settings.threshold is None:

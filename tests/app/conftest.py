@@ -1,7 +1,9 @@
 """A gallery of three colours, its teacher, a student and a stranger, and the service over them."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from app.engine import Engine, open_engine
 from app.service import create_app
 from app.settings import Settings
+from faces.align import Image
+from faces.detect import Face
 from faces.image import ImageLimits
 from faces.models import open_embedder, read_model
 from index.gallery import LocalGallery, Template, create_gallery
@@ -42,7 +46,7 @@ def gallery_path(tmp_path: Path, models: dict[str, Path]) -> Path:
 
 @pytest.fixture
 def settings(gallery_path: Path, models: dict[str, Path]) -> Settings:
-    return Settings(gallery=gallery_path, model=str(models["teacher"]), threads=1)
+    return parts.settings(gallery_path, models["teacher"])
 
 
 @pytest.fixture
@@ -51,6 +55,22 @@ def engine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engi
     monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
     with open_engine(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Identification sets `inside`, and goes on when `go_on` is set."""
+    events = SimpleNamespace(inside=threading.Event(), go_on=threading.Event())
+    detect = parts.SquareDetector().detect
+
+    def hold(images: list[Image]) -> list[list[Face]]:
+        events.inside.set()
+        assert events.go_on.wait(30)
+        return detect(images)
+
+    monkeypatch.setattr(engine._detector, "detect", hold)
+    yield events
+    events.go_on.set()
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 import io
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from fastapi import FastAPI
 from PIL import Image as Pillow
 
 from app.gate import Gate
+from app.serve import bind, url_of
+from app.settings import Settings
 from faces.align import ARCFACE_112, Image
 from faces.detect import Face
 from faces.space import Cell, Input, Licence, ModelCard, Space, digest, read_card, short_id
@@ -107,6 +108,10 @@ def model_id(folder: Path) -> str:
     return read_card(folder / "card.json").model_id
 
 
+def settings(gallery: Path, model: Path | None, **options: object) -> Settings:
+    return Settings(gallery=gallery, model=model and str(model), threads=1, **options)
+
+
 def gate(slots: int = 2, waiting: int = 32, patience: float = 10.0) -> Gate:
     return Gate(slots, waiting, patience)
 
@@ -115,12 +120,12 @@ def gate(slots: int = 2, waiting: int = 32, patience: float = 10.0) -> Gate:
 def served(app: FastAPI) -> Iterator[str]:
     """The URL of an application on a real socket, for tests that need real concurrency."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with closing(bind("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
             wait_until(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield url_of(listener)
         finally:
             server.should_exit = True
             thread.join()

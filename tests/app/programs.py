@@ -1,6 +1,5 @@
-"""`app` as a user runs it: a process of its own."""
+"""`app serve` as a user runs it: a process of its own."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,13 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-
-
-def app(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `app ARGUMENTS` to its end."""
-    return subprocess.run(
-        _command(arguments), cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=120
-    )
 
 
 @dataclass
@@ -32,7 +24,7 @@ def serving(folder: Path, *arguments: object) -> Iterator[Server]:
     log = folder / "server.log"
     with log.open("a") as errors:
         process = subprocess.Popen(
-            _command(("serve", "--port", 0, "--threads", 1, *arguments)),
+            [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--threads", "1", *map(str, arguments)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
     try:
@@ -48,7 +40,3 @@ def serving(folder: Path, *arguments: object) -> Iterator[Server]:
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-def _command(arguments: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "app.cli", *map(str, arguments)]

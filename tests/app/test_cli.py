@@ -1,8 +1,7 @@
-"""The program `app`, as a process of its own."""
+"""The program `app`."""
 
 import signal
 import socket
-import threading
 
 import httpx
 import pytest
@@ -11,18 +10,24 @@ from click.testing import CliRunner
 from app.cli import main
 from tests.app import parts
 from tests.app.parts import BLACK, photo
-from tests.app.programs import app, serving
+from tests.app.programs import serving
 
 
-def refused(*arguments, **environment):
-    """The one line that `app` refuses with."""
-    done = app(*arguments, **environment)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    *_, last = done.stderr.strip().splitlines()
-    assert last.startswith("Error: ")
-    return last
+@pytest.fixture
+def refused():
+    """The one line that `app serve ARGUMENTS` refuses with."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(*arguments):
+        done = CliRunner().invoke(main, ["serve", *map(str, arguments)])
+        assert (done.exit_code, done.stdout) == (1, ""), done.output
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Error: ")
+        return line
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_serve_answers_says_where_and_stops_when_told(gallery_path, models, tmp_path):
@@ -37,72 +42,50 @@ def test_serve_answers_says_where_and_stops_when_told(gallery_path, models, tmp_
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_service_that_is_told_to_stop_answers_what_it_has_accepted(gallery_path, models, tmp_path):
-    large = photo(*[BLACK] * 3, side=1500)  # takes the detector a while
-    with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
-        answers = []
-        asking = threading.Thread(
-            target=lambda: answers.append(httpx.post(f"{server.url}/identify", files={"image": large}, timeout=60))
-        )
-        asking.start()
-        parts.wait_until(lambda: accepted(server.process.pid, server.url))
-        server.process.send_signal(signal.SIGTERM)
-        asking.join(60)
-        assert [answer.status_code for answer in answers] == [200]
-        assert server.process.wait(30) == 0
-
-
-def accepted(pid, url):
-    """Has the service taken a connection? (Its own listener aside.)"""
-    port = f":{int(url.rpartition(':')[2]):04X}"
-    with open(f"/proc/{pid}/net/tcp") as table:  # noqa: PTH123
-        return any(row.split()[1].endswith(port) and row.split()[3] == "01" for row in list(table)[1:])
-
-
-def test_a_port_in_use_is_told_before_anything_is_loaded(gallery_path):
+def test_a_port_in_use_is_told_before_anything_is_loaded(refused, gallery_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused("serve", "--gallery", gallery_path, "--model", "dlib", "--port", port)
+        line = refused("--gallery", gallery_path, "--model", "dlib", "--port", port)
     assert f"address already in use): '127.0.0.1:{port}'" in line
     assert "--port" in line
 
 
-def test_an_address_of_another_machine(gallery_path):
-    assert "cannot listen" in refused("serve", "--gallery", gallery_path, "--host", "192.0.2.1", "--port", 0)
+def test_an_address_of_another_machine(refused, gallery_path):
+    assert "cannot listen" in refused("--gallery", gallery_path, "--host", "192.0.2.1", "--port", 0)
 
 
-def test_a_gallery_that_is_not_there(tmp_path):
+def test_a_gallery_that_is_not_there(refused, tmp_path):
     path = tmp_path / "none.heirloom"
-    assert str(path) in refused("serve", "--gallery", path, "--model", "dlib", "--port", 0)
+    assert str(path) in refused("--gallery", path, "--model", "dlib", "--port", 0)
     assert not path.exists()
 
 
-def test_a_gallery_that_is_damaged_is_left_as_it_is(tmp_path):
+def test_a_gallery_that_is_damaged_is_left_as_it_is(refused, tmp_path):
     path = tmp_path / "torn.heirloom"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     before = path.read_bytes()
-    assert str(path) in refused("serve", "--gallery", path, "--model", "dlib", "--port", 0)
+    assert str(path) in refused("--gallery", path, "--model", "dlib", "--port", 0)
     assert path.read_bytes() == before
 
 
-def test_a_model_of_another_space(gallery_path, models):
-    line = refused("serve", "--gallery", gallery_path, "--model", models["stranger"], "--port", 0)
+def test_a_model_of_another_space(refused, gallery_path, models):
+    line = refused("--gallery", gallery_path, "--model", models["stranger"], "--port", 0)
     assert parts.SPACE.teacher in line
     assert parts.OTHER_SPACE.teacher in line
 
 
-def test_a_model_without_its_weights(gallery_path, tmp_path):
+def test_a_model_without_its_weights(refused, gallery_path, tmp_path):
     folder = parts.write_model(tmp_path / "empty")
     (folder / "model.onnx").unlink()
-    assert str(folder / "model.onnx") in refused("serve", "--gallery", gallery_path, "--model", folder, "--port", 0)
+    assert str(folder / "model.onnx") in refused("--gallery", gallery_path, "--model", folder, "--port", 0)
 
 
-def test_a_gallery_that_was_never_served_needs_a_model(gallery_path):
-    assert "--model" in refused("serve", "--gallery", gallery_path, "--port", 0)
+def test_a_gallery_that_was_never_served_needs_a_model(refused, gallery_path):
+    assert "--model" in refused("--gallery", gallery_path, "--port", 0)
 
 
-def test_no_gallery_is_named():
-    assert "--gallery" in refused("serve")
+def test_no_gallery_is_named(refused):
+    assert "--gallery" in refused()
 
 
 def test_beyond_loopback_there_is_a_warning(gallery_path, models, tmp_path):

@@ -5,7 +5,6 @@ import itertools
 import pytest
 
 from app.engine import Engine, open_engine
-from app.settings import Settings
 from faces.errors import ImageUnreadable
 from faces.image import ImageLimits
 from index.errors import NotCalibrated
@@ -58,6 +57,6 @@ def test_a_threshold_that_a_user_chose_holds_for_every_model_and_stands_for_no_f
 
 
 def test_an_fpir_that_nobody_has_measured_is_refused_at_the_start(gallery_path, models):
-    settings = Settings(gallery=gallery_path, model=str(models["teacher"]), fpir=0.002)
+    settings = parts.settings(gallery_path, models["teacher"], fpir=0.002)
     with pytest.raises(NotCalibrated, match=r"0\.002"), open_engine(settings):
         pass

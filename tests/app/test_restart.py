@@ -3,61 +3,92 @@
 import threading
 import time
 
+import pytest
+
 from app.client import Client
+from app.engine import open_engine
 from app.errors import ServiceUnreachable
+from tests.app import parts
 from tests.app.programs import serving
 
 
-def active(server):
-    with Client(server.url) as client:
-        return client.models().active.name
+@pytest.fixture
+def start(gallery_path, monkeypatch):
+    """Serve the gallery anew with these settings, and swap to a model if one is given: the model that then answers."""
+    monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
+
+    def start(model=None, *, swap_to=None, **options):
+        settings = parts.settings(gallery_path, model, **options)
+        with open_engine(settings) as engine:
+            if swap_to is not None:
+                engine.switch.activate(str(swap_to))
+            return engine.switch.models.active.card.name
+
+    return start
 
 
-def swap(server, model):
-    with Client(server.url) as client:
-        client.activate(str(model))
+def test_the_first_model_is_remembered(start, models):
+    start(models["teacher"])
+    assert start() == "teacher"
 
 
-def test_a_swap_outlives_a_restart_and_another_model_on_the_command_line_outvotes_it(gallery_path, models, tmp_path):
-    gallery, teacher, student = ("--gallery", gallery_path), models["teacher"], models["student"]
-    with serving(tmp_path, *gallery, "--model", teacher) as server:
-        swap(server, student)
-    with serving(tmp_path, *gallery, "--model", teacher) as server:
-        assert active(server) == "student"
-        assert "--forget-swap" in server.log.read_text()
-    with serving(tmp_path, *gallery) as server:
-        assert active(server) == "student"
-    with serving(tmp_path, *gallery, "--model", teacher, "--forget-swap") as server:
-        assert active(server) == "teacher"
-    with serving(tmp_path, *gallery, "--model", student) as server:
-        assert active(server) == "student"
-    with serving(tmp_path, *gallery, "--model", teacher) as server:
-        assert active(server) == "teacher"
+def test_a_swap_outlives_a_restart_with_the_same_command_and_with_none(start, models, caplog):
+    start(models["teacher"], swap_to=models["student"])
+    assert start(models["teacher"]) == "student"
+    assert "--forget-swap goes back" in caplog.text
+    assert start() == "student"
+
+
+def test_another_model_on_the_command_line_outvotes_a_swap_for_good(start, models):
+    start(models["teacher"], swap_to=models["student"])
+    other = parts.write_model(models["teacher"].with_name("other"), noise=0.01)
+    assert start(other) == "other"
+    assert start(models["teacher"]) == "teacher"
+
+
+def test_the_model_of_a_swap_given_on_the_command_line_is_a_word_of_its_own(start, models):
+    start(models["teacher"], swap_to=models["student"])
+    assert start(models["student"]) == "student"
+    assert start(models["teacher"]) == "teacher"
+
+
+def test_forget_swap_goes_back_to_the_command_line_for_good(start, models):
+    start(models["teacher"], swap_to=models["student"])
+    assert start(models["teacher"], forget_swap=True) == "teacher"
+    assert start() == "teacher"
+
+
+def test_a_model_that_does_not_open_is_not_remembered(start, models):
+    start(models["teacher"])
+    with pytest.raises(Exception, match="no such Model"):
+        start("/nowhere")
+    assert start() == "teacher"
 
 
 def test_a_service_killed_in_the_midst_of_swaps_comes_back_with_the_old_model_or_the_new(
     gallery_path, models, tmp_path
 ):
-    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
-    for moment in (0.05, 0.2, 0.5):
-        with serving(tmp_path, *arguments) as server:
-            told = [active(server)]
-            swapping = threading.Thread(target=swap_until_dead, args=(server.url, models, told))
+    told = ["teacher"]
+    for moment in (0.1, 0.3, None):
+        arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+        with serving(tmp_path, *arguments) as server, Client(server.url) as client:
+            assert client.models().active.name in told[-2:]  # the last that was answered, or the one that was asked for
+            if moment is None:
+                return
+            told = [client.models().active.name]
+            swapping = threading.Thread(target=swap_until_dead, args=(client, models, told))
             swapping.start()
             time.sleep(moment)
             server.process.kill()
             swapping.join()
-        with serving(tmp_path, *arguments) as server:
-            assert active(server) in told[-2:]  # the last that was answered, or the one that was asked for
 
 
-def swap_until_dead(url, models, told):
+def swap_until_dead(client, models, told):
     """Swap back and forth; `told` ends with the last model that was active and the one that was asked for."""
-    with Client(url) as client:
-        while True:
-            wanted = "student" if told[-1] == "teacher" else "teacher"
-            told.append(wanted)
-            try:
-                client.activate(str(models[wanted]))
-            except ServiceUnreachable:
-                return
+    while True:
+        wanted = "student" if told[-1] == "teacher" else "teacher"
+        told.append(wanted)
+        try:
+            client.activate(str(models[wanted]))
+        except ServiceUnreachable:
+            return
