@@ -23,7 +23,10 @@ class Client:
     def __init__(
         self, url: str = DEFAULT_URL, *, timeout: float = _SECONDS, transport: httpx.BaseTransport | None = None
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
+        try:
+            self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
+        except httpx.InvalidURL as error:
+            raise ServiceUnreachable(f"not an address ({error})", url, f"Give one like {DEFAULT_URL}.") from None
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +65,7 @@ class Client:
         url = str(self._http.base_url)
         try:
             response = self._http.request(method, path, **content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise ServiceUnreachable(
                 f"no answer ({reason})", url, "Check the address, and that app serve runs."

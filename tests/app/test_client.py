@@ -40,6 +40,12 @@ def test_where_nobody_answers_the_address_is_named():
             client.models()
 
 
+@pytest.mark.parametrize("url", ["http://[", "localhost:8000", ""])
+def test_what_is_no_address_is_told(url):
+    with pytest.raises(ServiceUnreachable), Client(url) as client:
+        client.models()
+
+
 def test_another_program_at_the_address_is_told_apart():
     page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>"))
     with Client("http://elsewhere", transport=page) as client, pytest.raises(ServiceUnreachable, match="status 200"):
