@@ -36,7 +36,7 @@ def main() -> None:
     vulnerable = sum(bool(package["vulns"]) for package in asked)
     unknown = len(found) - len(asked)
     print(
-        f"Audit: {len(asked)} packages asked about, {vulnerable} with known vulnerabilities, {unknown} without answer."
+        f"Audit: of {len(found)} packages {vulnerable} have known vulnerabilities; PyPI did not answer for {unknown}."
     )
     sys.exit(1 if vulnerable else 0)
 

@@ -31,6 +31,13 @@ def lock() -> ModuleType:
     return _script("lock")
 
 
+@pytest.fixture
+def audit(install: ModuleType) -> ModuleType:
+    """requirements/audit.py, which imports install.py from beside it."""
+    assert install.__name__ == "install"
+    return _script("audit")
+
+
 @pytest.fixture(scope="session")
 def portraits() -> None:
     """The photos of the demo, where the packages that bring them are installed."""
