@@ -108,10 +108,12 @@ class Detector:
 
 
 def open_detector(*, device: Device = "cpu", threads: int | None = None, min_face: int = 20) -> Detector:
-    """Load MTCNN for faces of at least min_face pixels.
+    """Load MTCNN for faces of at least min_face pixels; threads: as for `load_network`.
 
     Raises WeightsMissing or WeightsUnreadable (facenet-pytorch's weight files), DeviceUnavailable.
     """
+    if min_face < 1:
+        raise ValueError(f"min_face is {min_face}, but a face has at least 1 pixel")
     models = {
         "pnet": pnet_onnx(read_mtcnn_weights("pnet"), *CANVAS),
         "rnet": rnet_onnx(read_mtcnn_weights("rnet"), _RNET_BATCH),
