@@ -22,8 +22,8 @@ class Answers:
         """For the table: `10 of 10`."""
         return f"{self.verdicts.count(verdict)} of {len(self.verdicts)}"
 
-    def all(self, verdict: Verdict) -> bool:
-        return set(self.verdicts) == {verdict}
+    def share(self, verdict: Verdict) -> float:
+        return self.verdicts.count(verdict) / len(self.verdicts)
 
 
 def ask(url: str, questions: Sequence[Question]) -> Answers:

@@ -64,10 +64,22 @@ def test_answers_by_the_wrong_model_are_noticed(rows: list[Row], calm: Traffic) 
     assert shortfalls(rows, calm) == ["dlib answered where student should have."]
 
 
-@pytest.mark.parametrize("given", ["unknown", "wrong", "no face"])
-def test_a_photo_that_is_not_named_right_is_noticed(rows: list[Row], calm: Traffic, given: str) -> None:
-    rows[0] = replace(rows[0], enrolled=Answers("dlib", ("right", given)))
+def test_the_teacher_must_name_every_altered_photo(rows: list[Row], calm: Traffic) -> None:
+    rows[0] = replace(rows[0], enrolled=Answers("dlib", ("right", "unknown")))
     assert shortfalls(rows, calm) == ["dlib named 1 of 2 altered photos right."]
+
+
+def test_the_student_may_be_unsure_of_half_of_them(rows: list[Row], calm: Traffic) -> None:
+    rows[1] = replace(rows[1], enrolled=Answers("student", ("right", "unknown")))
+    assert shortfalls(rows, calm) == []
+    rows[1] = replace(rows[1], enrolled=Answers("student", ("right", "unknown", "unknown")))
+    assert shortfalls(rows, calm) == ["student named 1 of 3 altered photos right."]
+
+
+@pytest.mark.parametrize("given", ["wrong", "no face"])
+def test_no_model_may_name_somebody_else_or_miss_the_face(rows: list[Row], calm: Traffic, given: str) -> None:
+    rows[1] = replace(rows[1], enrolled=Answers("student", ("right", given)))
+    assert shortfalls(rows, calm) == [f"student answered {given} for 1 of 2 altered photos."]
 
 
 @pytest.mark.parametrize("given", ["right", "wrong", "no face"])
