@@ -120,7 +120,9 @@ class Call:
         return self.function, self.arguments
 
 
-@pytest.mark.parametrize(("function", "name"), [(os.mkdir, "posix.mkdir"), (eval, "__builtin__.eval"), (open, "io.open")])
+@pytest.mark.parametrize(
+    ("function", "name"), [(os.mkdir, "posix.mkdir"), (eval, "__builtin__.eval"), (open, "io.open")]
+)
 def test_a_file_that_asks_for_any_other_function_is_refused_and_the_function_not_called(read, tmp_path, function, name):
     data = legacy({}, pickled={"weight": Call(function, str(tmp_path / "made"))})
     with pytest.raises(WeightsUnreadable, match=re.escape(f"not a PyTorch state dict (it asks for {name})")):
