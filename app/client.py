@@ -9,7 +9,8 @@ import httpx
 from pydantic import ValidationError
 
 from app.errors import ServiceRefused, ServiceUnreachable
-from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer, Schema
+from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
+from index.answers import Schema
 
 _Answer = TypeVar("_Answer", bound=Schema)
 

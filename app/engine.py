@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,47 +13,25 @@ from numpy.typing import NDArray
 from app.references import absolute, starting_model
 from app.settings import Settings
 from app.swap import Active, Switch
-from faces.align import Image
-from faces.detect import Face, open_detector
+from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
-from faces.pipeline import align_faces
-from faces.quality import Quality, assess
 from faces.space import Recipe
-from index.calibrate import Decision, calibrate, chosen, decide
-from index.gallery import Candidate, GalleryStats, LocalGallery, open_gallery
+from index.build import Detects
+from index.calibrate import calibrate, chosen
+from index.gallery import LocalGallery, open_gallery
+from index.identify import Identified, identify
 
 _LOG: Final = logging.getLogger(__name__)
 _BLANK: Final = 256  # pixels a side of the photo that warms the detector up: no stage of the cascade is skipped by size
 
 
-class Detects(Protocol):
-    """What is asked of a Detector."""
-
-    def detect(self, images: list[Image]) -> list[list[Face]]: ...
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundFace:
-    """One face of the photo, and who it is."""
-
-    face: Face
-    quality: Quality
-    candidates: tuple[Candidate, ...]
-    """Best first, a Subject once."""
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Identified:
-    """The answer to one photo, with what it was answered from."""
+class Answered:
+    """The answer to one photo, the model it was answered by, and what it cost."""
 
     active: Active
-    gallery: GalleryStats
-    width: int
-    height: int
-    """Of the photo in pixels, as its EXIF orientation shows it."""
-    faces: tuple[FoundFace, ...]
+    found: Identified
     timings_ms: Mapping[str, float]
     """Milliseconds by stage: decode, detect, quality, align, embed, search."""
 
@@ -75,7 +53,7 @@ class Engine:
         self._limits = limits
         self._clock = clock
 
-    def identify(self, data: bytes, top_k: int) -> Identified:
+    def identify(self, data: bytes, top_k: int) -> Answered:
         """Every face of a photo (JPEG, PNG or WebP bytes), each with its top_k Candidates and a Decision.
 
         Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable. A photo without a face has no faces: no error.
@@ -83,23 +61,8 @@ class Engine:
         active, watch = self.switch.models.active, _Stopwatch(self._clock)
         image = read_image(data, self._limits)
         watch.lap("decode")
-        (faces,) = self._detector.detect([image])
-        watch.lap("detect")
-        qualities = [assess(image, face) for face in faces]
-        watch.lap("quality")
-        crops = align_faces(image, faces, active.card.crop)
-        watch.lap("align")
-        probes = active.embedder.embed(crops)
-        watch.lap("embed")
-        stats = self.gallery.stats()
-        found = self.gallery.search(probes, top_k, space=active.embedder.space)
-        watch.lap("search")
-        height, width = image.shape[:2]
-        answers = tuple(
-            FoundFace(face, quality, tuple(candidates), decide(candidates, active.threshold))
-            for face, quality, candidates in zip(faces, qualities, found, strict=True)
-        )
-        return Identified(active, stats, width, height, answers, watch.laps)
+        found = identify(image, self.gallery, self._detector, active.embedder, active.threshold, top_k, watch.lap)
+        return Answered(active, found, watch.laps)
 
     def warm_up(self) -> None:
         """One inference of the detector and one search: the first of each is many times slower than the next."""

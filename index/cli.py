@@ -10,6 +10,7 @@ from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
 from index import report
+from index.answers import PhotoAnswer
 from index.build import build_gallery, find_people, photo_bytes
 from index.calibrate import calibrate as threshold_for
 from index.calibrate import chosen, threshold_table
@@ -75,7 +76,7 @@ def search(
         gallery.require_space(found.card.space)
         by = threshold_for(gallery, found.card, fpir) if threshold is None else chosen(threshold, gallery, found.card)
         answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
-    _print(answer, as_json, report.identified)
+    _print(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
 
 @main.command()

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from index.answers import FaceAnswer, PhotoAnswer
 from index.build import BuildReport
 from index.calibrate import Row
 from index.gallery import GalleryStats, Receipt
-from index.identify import FaceAnswer, PhotoAnswer
 
 _FROM: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
 

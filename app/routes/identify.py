@@ -35,4 +35,4 @@ def identify(image: Photo, service: ServiceDep, request_id: RequestId, top_k: To
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
     with service.gate.enter():  # who waits holds no photo in memory: the form keeps a large one in a temporary file
         found = service.engine.identify(image.file.read(), top_k)
-    return IdentifyAnswer.of(found, request_id)
+    return IdentifyAnswer.answering(found, request_id)

@@ -22,9 +22,9 @@ def test_each_stage_has_its_milliseconds(engine):
 
 
 def test_a_photo_without_a_face_goes_through_all_stages(engine):
-    found = engine.identify(photo(BLACK), 1)
-    assert found.faces == ()
-    assert len(found.timings_ms) == 6
+    answered = engine.identify(photo(BLACK), 1)
+    assert answered.found.faces == ()
+    assert len(answered.timings_ms) == 6
 
 
 def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
@@ -36,9 +36,9 @@ def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
         return detect(images)
 
     monkeypatch.setattr(engine._detector, "detect", swap_then_detect)
-    found = engine.identify(photo(RED), 1)
-    assert found.active.card.name == "teacher"
-    assert found.faces[0].decision.threshold.model_id == parts.model_id(models["teacher"])
+    answered = engine.identify(photo(RED), 1)
+    assert answered.active.card.name == "teacher"
+    assert answered.found.faces[0].decision.threshold.model_id == parts.model_id(models["teacher"])
     assert engine.switch.models.active.card.name == "student"
 
 
