@@ -41,26 +41,27 @@ class Commands(click.Group):
             ctx.exit(_INTERRUPTED)
 
 
-def progress(description: str, total: int | None) -> AbstractContextManager[Advance]:
+def progress(description: str, total: int | None, *, done: int = 0) -> AbstractContextManager[Advance]:
     """Show how far long work is: a bar on a terminal, else a line a minute and one at the end; always on stderr.
 
-    total: steps in all, None where nobody knows. The context gives the function to call after each step or batch.
+    total: steps in all, None where nobody knows. done: of these, before now.
+    The context gives the function to call after each step or batch.
     """
-    return _bar(description, total) if sys.stderr.isatty() else progress_lines(description, total)
+    return _bar(description, total, done) if sys.stderr.isatty() else progress_lines(description, total, done=done)
 
 
 @contextmanager
 def progress_lines(
-    description: str, total: int | None, *, clock: Callable[[], float] = time.monotonic
+    description: str, total: int | None, *, done: int = 0, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Advance]:
     """`progress` where nobody watches: for log files."""
     started = spoken = clock()
-    done = 0
+    before = done
 
     def line() -> str:
         seconds = clock() - started
         of = "" if total is None else f" of {total}"
-        return f"{description}: {done}{of}, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} a second"
+        return f"{description}: {done}{of}, {seconds:.0f} s, {(done - before) / max(seconds, 1e-9):.1f} a second"
 
     def advance(steps: int) -> None:
         nonlocal done, spoken
@@ -76,11 +77,11 @@ def progress_lines(
 
 
 @contextmanager
-def _bar(description: str, total: int | None) -> Iterator[Advance]:
+def _bar(description: str, total: int | None, done: int) -> Iterator[Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, *times, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=done)
         yield lambda steps: bar.advance(task, steps)
 
 

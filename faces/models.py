@@ -37,7 +37,7 @@ class Model:
 
     card: ModelCard
     onnx: Path
-    card_file: Path | None
+    card_file: Path | None = None
     """Where the card is kept; None where it was made up for a file without one."""
 
 
@@ -78,15 +78,22 @@ def open_embedder(model: Model, *, device: Device = "cpu", threads: int | None =
     """Load the Model for inference. Raises CardInvalid when the network is not what the card says it is."""
     network = load_network(model.onnx, device=device, threads=threads)
     card, found = model.card, list(network.inputs.values())
-    face = (1, 3, card.input.height, card.input.width)
-    if len(found) != 1 or any(size not in (None, wanted) for size, wanted in zip(found[0][1:], face[1:], strict=True)):
+    face = (3, card.input.height, card.input.width)
+    if len(found) != 1 or not _accepts(found[0], face):
         raise CardInvalid(f"input is {found} in the file, but {face} by the card", str(model.onnx), _RESTORE)
-    (answer,) = network.run(np.zeros(face, dtype=np.float32))
-    if answer.shape != (1, card.dim):
-        raise CardInvalid(
-            f"dim is {answer.shape[1:]} in the file, but {card.dim} by the card", str(model.onnx), _RESTORE
-        )
+    batch = found[0][0] or 1
+    answers = network.run(np.zeros((batch, *face), dtype=np.float32))
+    if [answer.shape for answer in answers] != [(batch, card.dim)]:
+        shapes = [answer.shape[1:] for answer in answers]
+        raise CardInvalid(f"dim is {shapes} in the file, but {card.dim} by the card", str(model.onnx), _RESTORE)
     return ModelEmbedder(card, network)
+
+
+def _accepts(shape: tuple[int | None, ...], face: tuple[int, ...]) -> bool:
+    """Whether a network with an input of this shape takes batches of such faces."""
+    return len(shape) == 1 + len(face) and all(
+        size in (None, wanted) for size, wanted in zip(shape[1:], face, strict=True)
+    )
 
 
 def cache_folder() -> Path:
@@ -152,7 +159,7 @@ def _onnx_file(reference: str) -> Model:
     beside = path.with_suffix(".json")
     if beside.is_file() and not query:
         return _model(beside, path)
-    return Model(_conventional_card(path, query), path, None)
+    return Model(_conventional_card(path, query), path)
 
 
 def _conventional_card(path: Path, query: str) -> ModelCard:
@@ -160,8 +167,8 @@ def _conventional_card(path: Path, query: str) -> ModelCard:
 
     Raises ModelUnknown when the options are not these, or the network does not take a face of 112 × 112.
     """
-    options = dict(parse_qsl(query, strict_parsing=bool(query)))
     try:
+        options = dict(parse_qsl(query, strict_parsing=bool(query)))
         mean = float(options.pop("mean", 127.5))
         given = Input(112, 112, options.pop("colour", "RGB"), (mean, mean, mean), float(options.pop("scale", 128)))  # type: ignore[arg-type]
     except ValueError:
@@ -192,8 +199,10 @@ def _conventional_card(path: Path, query: str) -> ModelCard:
 
 
 def _output_dim(path: Path, given: Input) -> int:
+    network = load_network(path)
     try:
-        (answer,) = load_network(path).run(np.zeros((1, 3, given.height, given.width), dtype=np.float32))
+        ((batch, *_),) = network.inputs.values()
+        (answer,) = network.run(np.zeros((batch or 1, 3, given.height, given.width), dtype=np.float32))
     except (RuntimeError, ValueError):
         raise ModelUnknown("does not turn one 112 × 112 face into one embedding", str(path), _OPTIONS) from None
     if answer.ndim != 2:

@@ -1,6 +1,8 @@
 """The inherited classifier W: one row per person, from the teacher's embeddings of that person's photos."""
 
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from faces.console import progress
 from faces.embed import ModelEmbedder, Vectors
+from faces.files import write_whole
 from kd.data.people import People
 from kd.data.views import plain_view
 from kd.errors import ClassifierRefused
@@ -22,6 +25,18 @@ class Classifier:
 
     weights: Vectors
     accuracy: float
+
+
+def kept_class_means(people: People, teacher: ModelEmbedder, file: Path) -> Classifier:
+    """`class_means`, computed at the first start and kept in `file` (.npz) for the next."""
+    if file.is_file():
+        with np.load(file) as kept:
+            return Classifier(kept["weights"], float(kept["accuracy"]))
+    classifier = class_means(people, teacher)
+    buffer = io.BytesIO()
+    np.savez(buffer, weights=classifier.weights, accuracy=classifier.accuracy)
+    write_whole(file, buffer.getvalue())
+    return classifier
 
 
 def class_means(people: People, teacher: ModelEmbedder) -> Classifier:

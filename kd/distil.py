@@ -16,7 +16,7 @@ from faces.models import find_model, open_embedder
 from faces.space import ModelCard, Recipe
 from kd.backbones import build_backbone
 from kd.checkpoint import restore, save_checkpoint, save_config
-from kd.classifier import Classifier, class_means
+from kd.classifier import Classifier, kept_class_means
 from kd.config import RunConfig, Student
 from kd.data.batches import Targets, ViewPlan, batches
 from kd.data.people import People, prepare_people
@@ -46,7 +46,7 @@ def distil(
     student = build_student(config.student, teacher.space.dim)
     people = prepare_people([Path(root) for root in config.photos], folder / "data", open_detector)
     steps = config.optimisation.epochs * _steps_an_epoch(people, config)
-    classifier = class_means(people, teacher)
+    classifier = kept_class_means(people, teacher, folder / "data" / "classifier.npz")
     tell(_summary(people, classifier))
     head = FrozenHead(torch.from_numpy(classifier.weights))
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=config.optimisation.weight_decay)
@@ -62,8 +62,11 @@ def distil(
     asks = any(METHODS[name].asks_teacher for name in weights)
     targets = Targets(folder / "data" / "targets.npy", teacher, people, plan) if asks else None
     stream = batches(people, student_recipe(config.student, teacher.card), plan, targets, start=run.step)
-    with closing(stream), SummaryWriter(str(folder / "tensorboard")) as board, progress("training", steps) as advance:
-        advance(run.step)
+    with (
+        closing(stream),
+        SummaryWriter(str(folder / "tensorboard")) as board,
+        progress("training", steps, done=run.step) as advance,
+    ):
 
         def report(step: int, parts: Mapping[str, float]) -> None:
             for name, value in parts.items():

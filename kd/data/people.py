@@ -5,6 +5,7 @@ augmentation, and for teachers whose own crop reaches further than ArcFace's.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class People:
 
 
 def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[[], Detector]) -> People:
-    """Read every photo under `roots` once, and keep the faces in `folder` for the next start.
+    """Read every photo under `roots` once, and keep the faces in `folder`, a folder of its own, for the next start.
 
     Each root holds a folder per person; the same name under two roots is the same person. Files of 112 × 112 or
     128 × 128 pixels are taken as aligned crops; in any other photo the principal face is found and aligned.
@@ -59,8 +60,8 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     listing = [[str(path), path.stat().st_size] for path, _ in photos]
     if people_file.is_file() and json.loads(people_file.read_bytes())["listing"] == listing:
         return read_people(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    people_file.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
+    folder.mkdir(parents=True)
     found: list[str] = []
     skipped: list[tuple[str, str]] = []
     part = crops_file.with_name("crops.part.npy")
