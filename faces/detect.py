@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from faces.align import Image
 from faces.boxes import Boxes, clipped, moved, over_smaller, squared, suppress
 from faces.pyramid import CANVAS, STRIDE, WINDOW, Photo, Piece, draw, edges, lay_out
-from faces.runtime import Device, Network, load_network
+from faces.runtime import Device, Network, load_network, run_in_batches
 from faces.weights.mtcnn import ONET_SIZE, RNET_SIZE, onet_onnx, pnet_onnx, read_mtcnn_weights, rnet_onnx
 
 Floats = NDArray[np.float32]
@@ -84,7 +84,7 @@ class Detector:
 
     def _refined(self, photo: Photo, boxes: Boxes) -> Boxes:
         """R-Net on every proposal."""
-        scores, offsets = _judged(self._rnet, photo, boxes, _RNET_BATCH, RNET_SIZE)
+        scores, offsets = _judged(self._rnet, photo, boxes, RNET_SIZE)
         passed = scores[:, 0] > _RNET_SCORE
         boxes, scores, offsets = boxes[passed], scores[passed, 0], offsets[passed]
         kept = suppress(boxes, scores, _SAME_PHOTO)
@@ -92,7 +92,7 @@ class Detector:
 
     def _faces(self, photo: Photo, boxes: Boxes) -> list[Face]:
         """O-Net on what is left."""
-        scores, offsets, points = _judged(self._onet, photo, boxes, _ONET_BATCH, ONET_SIZE)
+        scores, offsets, points = _judged(self._onet, photo, boxes, ONET_SIZE)
         passed = scores[:, 0] > _ONET_SCORE
         boxes, scores = boxes[passed], scores[passed, 0]
         relative = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1)
@@ -160,15 +160,10 @@ def _sides(photo: Photo, boxes: Boxes) -> tuple[Ints, Ints, Ints, Ints]:
     return left, right, top, bottom
 
 
-def _judged(network: Network, photo: Photo, boxes: Boxes, batch: int, size: int) -> list[Floats]:
+def _judged(network: Network, photo: Photo, boxes: Boxes, size: int) -> list[Floats]:
     """The network's answers, a row for each box (n ≥ 1), about what the box holds, scaled to (size, size)."""
-    answers = []
-    for crops in _crops(photo, boxes, size):
-        for start in range(0, len(crops), batch):
-            part = crops[start : start + batch]
-            black = np.zeros((batch - len(part), *part.shape[1:]), dtype=np.float32)
-            answers.append(network.run(np.concatenate([part, black])))
-    return [np.concatenate(rows)[: len(boxes)] for rows in zip(*answers, strict=True)]
+    answers = [run_in_batches(network, crops) for crops in _crops(photo, boxes, size)]
+    return [np.concatenate(rows) for rows in zip(*answers, strict=True)]
 
 
 def _crops(photo: Photo, boxes: Boxes, size: int) -> Iterator[Floats]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.errors import WeightsUnreadable
-from faces.runtime import Network
+from faces.runtime import Network, run_in_batches
 from faces.space import ModelCard, Space
 
 Crops = NDArray[np.uint8]
@@ -44,7 +44,7 @@ class ModelEmbedder:
         """See Embedder. Raises WeightsUnreadable when the network answers with NaN, infinity or zero length."""
         vectors = np.empty((len(crops), self.space.dim), dtype=np.float32)
         for start in range(0, len(crops), _BATCH):
-            (raw,) = self._network.run(self._prepared(crops[start : start + _BATCH]))
+            (raw,) = run_in_batches(self._network, self._prepared(crops[start : start + _BATCH]))
             lengths = np.linalg.norm(raw, axis=1, keepdims=True)
             if not (np.isfinite(lengths) & (lengths > 0)).all():
                 raise WeightsUnreadable("embeddings without a direction from model", self.model_id, "Export it again.")

@@ -42,6 +42,19 @@ def load_network(model: Path, *, device: Device = "cpu", threads: int | None = N
     return _LOADERS[device](model, threads or len(os.sched_getaffinity(0)))
 
 
+def run_in_batches(network: Network, rows: Floats) -> list[Floats]:
+    """Every output for any number of rows, at least one; a network built for one size of batch is given no other."""
+    ((batch, *_),) = network.inputs.values()
+    if batch is None:
+        return network.run(rows)
+    answers = []
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        filling = np.zeros((batch - len(part), *part.shape[1:]), dtype=np.float32)
+        answers.append(network.run(np.concatenate([part, filling])))
+    return [np.concatenate(parts)[: len(rows)] for parts in zip(*answers, strict=True)]
+
+
 @functools.cache
 def _core() -> Any:
     """One for the whole process, and never closed.

@@ -18,8 +18,8 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, factor=1.0):
-        self.batches, self.factor, self.inputs = [], factor, {}
+    def __init__(self, factor=1.0, batch=None):
+        self.batches, self.factor, self.inputs = [], factor, {"crops": (batch, 3, 112, 112)}
 
     def run(self, batch):
         self.batches.append(batch)
@@ -40,6 +40,14 @@ def test_any_number_of_crops_gives_as_many_unit_rows_in_order(count):
     assert_allclose(np.linalg.norm(rows, axis=1), np.ones(count), rtol=1e-6)
     for i in range(0, count, 29):
         assert_allclose(rows[i], embedder.embed(crops[i : i + 1])[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("count", [0, 1, 4, 7])
+def test_a_network_built_for_one_size_of_batch_is_given_no_other(batch, count):
+    network, crops = Recorder(batch=batch), crops_of(count)
+    assert_allclose(ModelEmbedder(CARD, network).embed(crops), ModelEmbedder(CARD, Recorder()).embed(crops), rtol=1e-6)
+    assert [len(given) for given in network.batches] == [batch] * -(-count // batch)
 
 
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from faces.errors import DeviceUnavailable, WeightsUnreadable
-from faces.runtime import load_network
+from faces.runtime import load_network, run_in_batches
 from faces.weights.graph import Graph
 from tests.faces.parts import small_network
 
@@ -61,6 +61,18 @@ def test_many_threads_get_their_own_answers(model):
     with ThreadPoolExecutor(8) as pool:
         for together, expected in zip(pool.map(lambda n: network.run(batch_of(n))[0], range(1, 9)), alone, strict=True):
             assert_allclose(together, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_a_network_built_for_one_size_of_batch_answers_any_number_of_rows(tmp_path, batch, count):
+    graph = Graph("fixed")
+    outputs = {"negative": (graph.node("Neg", "x"), (batch, 2)), "absolute": (graph.node("Abs", "x"), (batch, 2))}
+    (tmp_path / "fixed.onnx").write_bytes(graph.model({"x": (batch, 2)}, outputs))
+    rows = np.arange(2.0 * count, dtype=np.float32).reshape(count, 2)
+    negative, absolute = run_in_batches(load_network(tmp_path / "fixed.onnx"), rows)
+    assert_array_equal(negative, -rows)
+    assert_array_equal(absolute, rows)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model", small_network()[:400]])
