@@ -18,7 +18,6 @@ from faces.errors import WeightsUnreadable
 _INNERMOST: Final = 3  # the version of the one wrapper that holds the input layer
 _WRAPPERS: Final = (1, 2, _INNERMOST)
 _MAX_LENGTH: Final = 1 << 28  # no string or tensor of this network comes near it
-_SPECIAL: Final = {32000: math.inf, 32001: -math.inf, 32002: math.nan}
 
 Floats = NDArray[np.float32]
 
@@ -90,10 +89,9 @@ class _File:
     def string(self) -> str:
         return self.take(self.integer()).decode("ascii", errors="replace")
 
-    def real(self) -> float:
-        """Mantissa first, then the exponent (the header comment in dlib says the reverse)."""
-        mantissa, exponent = self.integer(), self.integer()
-        return _SPECIAL[exponent] if exponent in _SPECIAL else math.ldexp(mantissa, exponent)
+    def skip_real(self) -> None:
+        """A mantissa and an exponent. No real number of the file is needed: the Model's card has the means."""
+        self.integers(2)
 
     def integers(self, count: int) -> tuple[int, ...]:
         return tuple(self.integer() for _ in range(count))
@@ -117,13 +115,13 @@ class _File:
 
     def loss_header(self) -> None:
         self.expect_name("loss_metric_2")
-        self.real()  # margin
-        self.real()  # distance threshold
+        self.skip_real()  # margin
+        self.skip_real()  # distance threshold
 
     def input_layer(self) -> None:
         self.expect_name("input_rgb_image_sized")
         for _ in range(3):
-            self.real()  # mean red, green, blue
+            self.skip_real()  # mean red, green, blue
         self.integers(2)  # rows, columns
 
     def layer(self, *, innermost: bool) -> Layer:
@@ -172,7 +170,7 @@ class _File:
 
     def multipliers(self) -> None:
         for _ in range(4):
-            self.real()  # learning rate and weight decay of weights and biases
+            self.skip_real()  # learning rate and weight decay of weights and biases
 
 
 _NOTHING: Final = np.empty(0, dtype=np.float32)
