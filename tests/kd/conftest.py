@@ -1,6 +1,6 @@
 """Three people of six drawn faces each, a teacher of one layer, and a run that takes seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,11 @@ PEOPLE, PHOTOS = 3, 6
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Sums in one order, so that equal runs give equal bits."""
+def one_thread() -> Iterator[None]:
+    """Sums in one order, so that equal runs give equal bits. What training sets for its process ends with the test."""
     torch.set_num_threads(1)
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
