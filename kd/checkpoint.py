@@ -8,6 +8,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from faces.files import write_whole
 from kd.config import RunConfig
@@ -15,19 +16,22 @@ from kd.errors import CheckpointMismatch
 from kd.train import Run
 
 
-def save_config(folder: Path, config: RunConfig) -> None:
-    """Keep the settings; a folder that holds another run's is refused (CheckpointMismatch names what differs).
+def require_same_run(folder: Path, config: RunConfig) -> None:
+    """Raises CheckpointMismatch, which names what differs, when the folder holds a run with other settings.
 
     `epochs` alone may change: a run can be given more of them, or fewer.
     """
-    file = folder / "config.json"
-    if file.is_file():
+    if (folder / "config.json").is_file():
         kept, wanted = _comparable(load_config(folder)), _comparable(config)
         changed = [f"{name} was {kept[name]!r}" for name in kept if kept[name] != wanted[name]]
         if changed:
             raise CheckpointMismatch(f"another run lives here ({'; '.join(changed)})", str(folder), "Give a new --out.")
+
+
+def save_config(folder: Path, config: RunConfig) -> None:
+    """Keep the settings of a run beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps(config.to_dict(), indent=2).encode())
+    write_whole(folder / "config.json", json.dumps(config.to_dict(), indent=2).encode())
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -52,12 +56,23 @@ def restore(run: Run, folder: Path) -> bool:
         return False
     state = _load(folder / "checkpoint.pt")
     try:
-        run.student.load_state_dict(state["student"])
+        load_student(run.student, state["student"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.step = state["step"]
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointMismatch(f"not a checkpoint of this run ({error})", str(folder), "Give a new --out.") from None
     return True
+
+
+def load_student(student: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Raises CheckpointMismatch when the weights are another network's."""
+    try:
+        student.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointMismatch(
+            "weights of another network", reason, "Give the --backbone, --width and --side that they were trained with."
+        ) from None
 
 
 def initial_weights(folder: Path) -> dict[str, torch.Tensor]:

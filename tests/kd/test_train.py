@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from faces.errors import ModelUnknown
 from kd.checkpoint import load_config, student_weights, trained_steps
 from kd.distil import distil
 from kd.errors import CheckpointMismatch, DataUnusable, LossNotFinite
@@ -21,7 +22,6 @@ def run(config, folder):
 def test_the_student_comes_nearer_to_its_teacher(config, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setattr("kd.distil.LOOK_EVERY", 1)
     monkeypatch.setattr("kd.train.LOOK_EVERY", 1)
     distil(config(epochs=60, mixup=0.0, rate=2e-2), tmp_path, **QUIET)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -77,6 +77,25 @@ def test_another_configuration_in_the_same_folder_is_refused(config, tmp_path):
     run(config(epochs=1), tmp_path)
     with pytest.raises(CheckpointMismatch, match=r"scale was 16\.0"):
         run(config(epochs=1, scale=32.0), tmp_path)
+
+
+def test_a_command_that_failed_leaves_nothing_in_the_way_of_the_right_one(config, tmp_path):
+    with pytest.raises(ModelUnknown):
+        run(config(epochs=1, teacher="nobody"), tmp_path)
+    run(config(epochs=1), tmp_path)
+
+
+def test_the_photos_of_another_run_are_not_touched(config, people, tmp_path):
+    run(config(epochs=1), tmp_path)
+    with pytest.raises(CheckpointMismatch, match="photos was"):
+        run(config(epochs=1, photos=(str(people), str(people))), tmp_path)
+    run(config(epochs=2), tmp_path)
+
+
+def test_weights_of_another_network_are_refused(config, tmp_path):
+    begin = run(config(epochs=1), tmp_path / "first")
+    with pytest.raises(CheckpointMismatch, match="weights of another network"):
+        distil(config(epochs=1, width=0.5), tmp_path / "second", init=begin, tell=print)
 
 
 def test_a_run_may_be_given_more_epochs(config, tmp_path):
