@@ -1,6 +1,7 @@
 """Files that land whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,7 +15,8 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
+            part.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

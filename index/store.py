@@ -12,7 +12,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -123,7 +123,8 @@ def create_store(path: Path, space: Space) -> "Store":
             f"cannot be created ({error.strerror})", str(path), "Check the folder and its permissions."
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
+            part.unlink(missing_ok=True)
     return Store(path)
 
 
