@@ -51,10 +51,9 @@ def require_python() -> None:
 
 def install(lock: str, folder: Path) -> None:
     """Make the environment, then install the build tools, the lock, and this checkout."""
-    python = folder / "bin" / "python"
-    if not python.exists():
+    if not (folder / "bin" / "pip").exists():  # the last that venv makes, and gone while pip replaces itself
         venv.create(folder, with_pip=True)
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
     run([*pip, "--no-deps", "--requirement", str(LOCKS / "build.txt")])
     run([*pip, *UNRESOLVED, "--requirement", str(LOCKS / f"{lock}.txt")])
     run([*pip, *UNRESOLVED, "--quiet", "--editable", str(ROOT)])
@@ -96,4 +95,7 @@ def say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Set-up interrupted. Run it again to go on.")
