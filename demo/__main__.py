@@ -21,18 +21,18 @@ from faces.errors import FacesError
 from faces.models import find_model
 
 TEACHER: Final = "dlib"
+FOLDER: Final = Path("demo-gallery")
+"""Where photos, gallery and log go; every run makes it anew."""
 
 
 @click.command()
 @click.option("--student", default="small-dlib", show_default=True, help="The student to swap to: any MODEL.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo-gallery"), show_default=True,
-              help="Where photos, gallery and log go; made anew.")  # fmt: skip
-def main(student: str, folder: Path) -> None:
+def main(student: str) -> None:
     """Show the main job on two portraits. Exit code 1 when anything is not as it should be."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)  # so that the service does not outlive the demo
     try:
-        missed = demonstrate(student, folder)
+        missed = demonstrate(student, FOLDER)
     except (FacesError, ProgramFailed) as error:
         missed = [str(error)]
     for sentence in missed:
