@@ -26,12 +26,13 @@ def run(program: str, *arguments: str) -> None:
 
 
 @contextmanager
-def serve(gallery: Path, model: str, log: Path) -> Iterator[str]:
+def serve(gallery: Path, model: str, fpir: float, log: Path) -> Iterator[str]:
     """`app serve` on a free port, as a process of its own; yields its URL and stops it at the end.
 
     Raises ProgramFailed with the end of its log when it does not come up.
     """
-    command = _command("app", ("serve", "--gallery", str(gallery), "--model", model, "--port", "0"))
+    arguments = ("serve", "--gallery", str(gallery), "--model", model, "--fpir", str(fpir), "--port", "0")
+    command = _command("app", arguments)
     with log.open("w") as output:  # a session of its own: Ctrl-C is for the demo, which then stops the service
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
     try:

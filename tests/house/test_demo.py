@@ -163,4 +163,4 @@ def _answer(decided: list[str | None]) -> IdentifyAnswer:
 
 
 def _served(folder: Path):
-    return serve(folder / "no.heirloom", "dlib", folder / "service.log")
+    return serve(folder / "no.heirloom", "dlib", 0.1, folder / "service.log")

@@ -3,10 +3,12 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Literal
 
 import click
 import pytest
 
+from faces.space import read_card
 from tests.house.commands import commands
 
 PROGRAMS = ("app", "index", "kd")
@@ -49,6 +51,15 @@ def test_a_link_to_a_file_leads_to_it(page: Path) -> None:
 def test_every_command_says_what_it_does(name: str) -> None:
     for command in _main(name).commands.values():
         assert command.help, command.name
+
+
+@pytest.mark.parametrize(("name", "cell"), [("dlib", "T→T"), ("small-dlib", "S→T")])
+def test_the_readme_gives_the_figures_of_the_cards(name: str, cell: Literal["T→T", "S→T"]) -> None:
+    card = read_card(ROOT / "models" / name / "card.json")
+    few, many = (card.measured[f"lfw-dev-{subjects}"][cell] for subjects in (370, 1010))
+    rates = f"{few.fnir['0.1']:.3f} / {few.fnir['0.01']:.3f}"
+    row = f"| {name} ({cell}) | {card.parameters:,} | {few.pairs:.3f} | {few.rank1:.3f} | {rates} | {many.rank1:.3f} |"
+    assert row in (ROOT / "README.md").read_text()
 
 
 def _main(program: str) -> click.Group:
