@@ -1,6 +1,6 @@
 """The 2×2 of each model on a protocol of photos, printed as Markdown.
 
-    python benchmarks/accuracy.py PHOTOS PROTOCOL MODEL... [--write]
+    python -m benchmarks.accuracy PHOTOS PROTOCOL MODEL... [--write]
 
 A MODEL is a teacher, or STUDENT=TEACHER for the whole 2×2.
 """

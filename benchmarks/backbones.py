@@ -1,6 +1,6 @@
 """What a view costs each student backbone in training, and a face in the serving runtime, printed as Markdown.
 
-python benchmarks/backbones.py [--threads N] [--write]
+python -m benchmarks.backbones [--threads N] [--write]
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """Detection beside facenet-pytorch's own MTCNN, one thread each, photo by photo in turn: a Markdown table.
 
-    python benchmarks/detect.py REFERENCE FOLDER... [--sample N] [--rounds N]
+    python -m benchmarks.detect REFERENCE FOLDER... [--sample N] [--rounds N] [--write]
 
 REFERENCE is a Python file whose `load_mtcnn(min_face_size=)` returns facenet-pytorch's MTCNN; it needs torch. The ratio
 is the median over the photos of (reference / ours): this machine may be busy, but it is so for both.
@@ -16,6 +16,7 @@ import click
 import numpy as np
 from PIL import Image as Pillow
 
+from benchmarks.page import processor, publish, table, write_option
 from faces.align import Image
 from faces.detect import open_detector
 from faces.errors import ImageRefused
@@ -31,22 +32,24 @@ Detect = Callable[[Image], object]
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--sample", default=40, help="Photos of each folder.")
 @click.option("--rounds", default=3, help="Times each photo is measured; the fastest counts.")
-def main(reference: Path, folders: tuple[Path, ...], sample: int, rounds: int) -> None:
+@write_option
+def main(reference: Path, folders: tuple[Path, ...], sample: int, rounds: int, write: bool) -> None:
     peer = load_reference(reference)
     detector = open_detector(threads=1, min_face=MIN_FACE)
 
     def ours(image: Image) -> object:
         return detector.detect([image])
 
-    print(f"{processor()}, one thread, smallest face {MIN_FACE} pixels\n")
-    print("| photos | megapixels (median) | facenet-pytorch, ms | ours, ms | ratio (median) | (least, most) |")
-    print("|---|---|---|---|---|---|")
+    rows = []
     for folder in folders:
         images = sampled(folder, sample)
         for detect in (peer, ours):
             detect(images[0])  # the first run pays for allocations
         times = [fastest((peer, ours), image, rounds) for image in images]
-        print(row(f"{len(images)} of {folder.name}", images, times), flush=True)
+        rows.append(row(f"{len(images)} of {folder.name}", images, times))
+    head = ["photos", "megapixels (median)", "facenet-pytorch, ms", "ours, ms", "ratio (median)", "(least, most)"]
+    note = f"{processor()}, one thread, smallest face {MIN_FACE} pixels."
+    publish("detect", f"{note}\n\n{table(head, rows)}", write=write)
 
 
 def load_reference(path: Path) -> Detect:
@@ -87,17 +90,12 @@ def seconds(detect: Detect, image: Image) -> float:
     return time.perf_counter() - start
 
 
-def row(name: str, images: list[Image], times: list[list[float]]) -> str:
+def row(name: str, images: list[Image], times: list[list[float]]) -> list[str]:
     megapixels = statistics.median(image.shape[0] * image.shape[1] for image in images) / 1e6
     theirs, ours = (1000 * np.median(of_each) for of_each in zip(*times, strict=True))
     ratios = sorted(their / our for their, our in times)
     spread = f"{ratios[0]:.1f}, {ratios[-1]:.1f}"
-    return f"| {name} | {megapixels:.2f} | {theirs:.1f} | {ours:.1f} | {statistics.median(ratios):.1f} | {spread} |"
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
+    return [name, f"{megapixels:.2f}", f"{theirs:.1f}", f"{ours:.1f}", f"{statistics.median(ratios):.1f}", spread]
 
 
 if __name__ == "__main__":

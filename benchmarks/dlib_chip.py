@@ -1,6 +1,6 @@
 """Where dlib's own chip puts MTCNN's five points, and how near our alignment comes to the library's embeddings.
 
-    python benchmarks/dlib_chip.py CROPS [--sample N]
+    python -m benchmarks.dlib_chip CROPS [--sample N]
 
 CROPS is a folder of people with aligned crops of 128 × 128. Needs dlib. docs/decisions/0002-dlib-on-five-points.md
 """

@@ -1,6 +1,6 @@
 """Milliseconds a face of each embedder, one thread, in turn, beside the dlib library where it is installed.
 
-python benchmarks/embed.py MODEL... [--write]
+python -m benchmarks.embed MODEL... [--write]
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """From folder to answers, by the programs that users run: build, start, ask. Printed as Markdown.
 
-    python benchmarks/identify.py PEOPLE TEACHER STUDENT... [--photos N] [--write]
+    python -m benchmarks.identify PEOPLE TEACHER STUDENT... [--photos N] [--write]
 
 PEOPLE is a folder of people; its first N photos, in the order of the folder, are enrolled by TEACHER and asked again.
 """
