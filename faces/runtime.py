@@ -128,7 +128,7 @@ class _OnnxRuntimeCuda:
         return [np.asarray(values, dtype=np.float32) for values in self._session.run(None, {name: batch})]
 
 
-_GPU_REMEDY: Final = "Install the extra: pip install 'heirloom[gpu]', on a machine with an NVIDIA driver; or use cpu."
+_GPU_REMEDY: Final = "Run make install-gpu on a machine with an NVIDIA driver, or use cpu."
 _LOADERS: Final[Mapping[Device, Callable[[Path, int], Network]]] = {"cpu": _OpenVino, "cuda": _OnnxRuntimeCuda}
 
 

@@ -89,5 +89,5 @@ def test_a_device_that_is_not_there_is_an_error_and_never_another_device(model):
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(DeviceUnavailable, match=r"no CUDA: 'cuda'\. Install the extra: pip install 'heirloom\[gpu\]'"):
+    with pytest.raises(DeviceUnavailable, match=r"no CUDA: 'cuda'\. Run make install-gpu"):
         load_network(model, device="cuda")
