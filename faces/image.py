@@ -29,6 +29,9 @@ class ImageLimits:
     side: int = 16_384
 
 
+IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+"""By which photos in a folder are told, in lower case; what a file is, its bytes tell."""
+
 _DEFAULT_LIMITS: Final = ImageLimits()
 _BACKGROUND: Final = (255, 255, 255, 255)
 

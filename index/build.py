@@ -14,14 +14,12 @@ from faces.align import Image, align
 from faces.detect import Face
 from faces.embed import Crops, Embedder
 from faces.errors import ImageRefused
-from faces.image import ImageLimits, read_image
+from faces.image import IMAGE_SUFFIXES, ImageLimits, read_image
 from faces.pipeline import principal_face
 from faces.quality import assess
 from faces.space import ModelCard, Recipe, digest
 from index.errors import NothingToEnrol, PhotoUnreadable, SubjectInvalid
 from index.gallery import Enrolment, LocalGallery, Template, require_subject_id
-
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 _BATCH: Final = 32  # photos a commit: an interruption loses the work of a second or two
 _LAYOUT: Final = "A folder of people holds one folder a person, named with the subject id, with photos in it."

@@ -20,7 +20,7 @@ from faces.console import progress
 from faces.detect import Detector
 from faces.errors import ImageRefused
 from faces.files import write_whole
-from faces.image import read_image
+from faces.image import IMAGE_SUFFIXES, read_image
 from faces.pipeline import principal_face
 from faces.space import Recipe
 from kd.errors import DataUnusable
@@ -31,7 +31,6 @@ CANONICAL: Final = Recipe("arcface-128", SIDE, SIDE, tuple((x + RIM, y + RIM) fo
 UNLABELLED: Final = "unlabelled"
 """A folder of this name mixes people: its faces have no label."""
 
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _CHUNK: Final = 256
 
 
@@ -98,7 +97,7 @@ def _photos(roots: Sequence[Path]) -> list[tuple[Path, str]]:
         (path, path.parent.name)
         for root in roots
         for path in sorted(root.glob("*/*"))
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
     if not photos:
         raise DataUnusable("no photos", ", ".join(map(str, roots)), "Give folders of people: ROOT/PERSON/*.jpg.")
