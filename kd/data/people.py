@@ -1,11 +1,9 @@
-"""Folders of people -> one array of aligned faces.
+"""Folders of people and record files -> canonical crops, and whom each shows."""
 
-Every face is kept as a canonical crop: 128 × 128 pixels, the ArcFace template moved by (8, 8). The rim is there for
-augmentation, and for teachers whose own crop reaches further than ArcFace's.
-"""
-
+import io
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,93 +13,183 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.align import ARCFACE_112, Image, align
+from faces.align import Image, align
 from faces.console import progress
 from faces.detect import Detector
 from faces.errors import ImageRefused
 from faces.files import write_whole
 from faces.image import IMAGE_SUFFIXES, read_image
 from faces.pipeline import principal_face
-from faces.space import Recipe
+from kd.data.crops import CANONICAL, SIDE, Chosen, Crops, Joined, framed
+from kd.data.recordio import DIGITS, RecordCrops, index_of, scan_records
 from kd.errors import DataUnusable
 
-RIM: Final = 8
-SIDE: Final = ARCFACE_112.width + 2 * RIM
-CANONICAL: Final = Recipe("arcface-128", SIDE, SIDE, tuple((x + RIM, y + RIM) for x, y in ARCFACE_112.points))  # type: ignore[arg-type]
 UNLABELLED: Final = "unlabelled"
 """A folder of this name mixes people: its faces have no label."""
 
 _CHUNK: Final = 256
+_REMEDY: Final = "Give folders of people, ROOT/PERSON/*.jpg, or InsightFace .rec files."
+
+Skipped = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
     """Faces with the people they show."""
 
-    crops: NDArray[np.uint8]
-    """(n, 128, 128, 3) RGB, canonical."""
+    crops: Crops
+    """n of them."""
     labels: NDArray[np.int64]
     """(n,), indices into names; -1 where nobody knows."""
     names: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    """(path, reason) of every file that gave no face."""
+    skipped: Skipped
+    """(path, reason) of every file, record and folder that gave no face."""
 
 
 def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[[], Detector]) -> People:
-    """Read every photo under `roots` once, and keep the faces in `folder`, a folder of its own, for the next start.
+    """Look at every photo under `roots` once, and keep what was found in `folder`, a folder of its own.
 
-    Each root holds a folder per person; the same name under two roots is the same person. Files of 112 × 112 or
-    128 × 128 pixels are taken as aligned crops; in any other photo the principal face is found and aligned.
-    Raises DataUnusable when no face with a label is left.
+    A root is a folder that holds a folder per person, or an InsightFace `.rec` file with its `.idx` beside it. Of
+    photos, the crops are kept: a file of 112 × 112 or 128 × 128 pixels is taken as one, in any other the principal face
+    is found and aligned. Of a record file, it is kept where its readable crops are; they stay there.
+
+    The same name under two roots is the same person, however its accents are encoded; names that differ in case are two
+    people, as ids do. People of a record file are named by their labels, eight digits each, so that a classifier's rows
+    in the order of labels are in the order of names (a label without a readable image has no name); those of several
+    files are different people: "0-00000012" is person 12 of the first. A person may have one photo.
+
+    Raises DataUnusable: a root without people, a record file that cannot be used, no face of a named person. What was
+    kept before is replaced when all has been read, and not before.
     """
-    crops_file, people_file = folder / "crops.npy", folder / "people.json"
-    photos = _photos(roots)
-    listing = [[str(path), path.stat().st_size] for path, _ in photos]
-    if people_file.is_file() and json.loads(people_file.read_bytes())["listing"] == listing:
+    folders, records = _sorted_out(roots)
+    people_folders = [person for root in folders for person in _people_folders(root)]
+    photos = [(photo, person) for person in people_folders for photo in _photos(person)]
+    empty = sorted({*people_folders} - {person for _, person in photos})
+    files = [*(photo for photo, _ in photos), *(file for path in records for file in (path, index_of(path)))]
+    listing = [[str(path), path.stat().st_size] for path in files if path.exists()] + [[str(path), 0] for path in empty]
+    if (folder / "people.json").is_file() and json.loads((folder / "people.json").read_bytes())["listing"] == listing:
         return read_people(folder)
-    shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
-    folder.mkdir(parents=True)
-    found: list[str] = []
-    skipped: list[tuple[str, str]] = []
-    part = crops_file.with_name("crops.part.npy")
-    crops = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(photos), SIDE, SIDE, 3))
-    for (path, name), face in zip(photos, _faces([path for path, _ in photos], open_detector), strict=True):
-        if isinstance(face, str):
-            skipped.append((str(path), face))
-        else:
-            crops[len(found)] = face
-            found.append(name)
-    if not any(name != UNLABELLED for name in found):
-        raise DataUnusable(
-            "no face of a named person", ", ".join(map(str, roots)), "Give folders of people: ROOT/PERSON/*.jpg."
-        )
-    crops.flush()
-    part.replace(crops_file)
-    kept = {"listing": listing, "people": found, "skipped": skipped}
-    write_whole(people_file, json.dumps(kept).encode())
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        skipped = [(str(path), "no photo in this folder") for path in empty]
+        for place, path in enumerate(records):
+            skipped += _keep_records(path, part / f"records-{place:03d}.npz")
+        found, without = _keep_photos(photos, part / "crops.npy", open_detector)
+        if not records and not any(name != UNLABELLED for name in found):
+            raise DataUnusable("no face of a named person", ", ".join(map(str, roots)), _REMEDY)
+        kept = {"listing": listing, "people": found, "skipped": skipped + without}
+        write_whole(part / "people.json", json.dumps(kept).encode())
+        shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return read_people(folder)
 
 
 def read_people(folder: Path) -> People:
-    """What `prepare_people` kept in this folder."""
-    crops, kept = np.load(folder / "crops.npy", mmap_mode="r"), json.loads((folder / "people.json").read_bytes())
-    names = tuple(sorted(set(kept["people"]) - {UNLABELLED}))
-    number = {name: label for label, name in enumerate(names)} | {UNLABELLED: -1}
-    labels = np.array([number[name] for name in kept["people"]], dtype=np.int64)
-    return People(crops[: len(labels)], labels, names, tuple((path, reason) for path, reason in kept["skipped"]))
+    """What `prepare_people` kept in this folder: faces of photos first, then each record file's."""
+    kept = json.loads((folder / "people.json").read_bytes())
+    records = sorted(folder.glob("records-*.npz"))
+    sources = [_Source.of_photos(folder / "crops.npy", kept["people"])] if kept["people"] else []
+    for place, file in enumerate(records):
+        sources.append(_Source.of_records(file, prefix=f"{place}-" if len(records) > 1 else ""))
+    names = tuple(sorted({name for source in sources for name in source.names} - {UNLABELLED}))
+    label = {name: number for number, name in enumerate(names)} | {UNLABELLED: -1}
+    labels = [np.array([label[name] for name in source.names], dtype=np.int64)[source.who] for source in sources]
+    crops = sources[0].crops if len(sources) == 1 else Joined([source.crops for source in sources])
+    return People(crops, np.concatenate(labels), names, tuple((path, reason) for path, reason in kept["skipped"]))
 
 
-def _photos(roots: Sequence[Path]) -> list[tuple[Path, str]]:
-    """(photo, person), in an order that does not depend on the file system."""
-    photos = [
-        (path, path.parent.name)
-        for root in roots
-        for path in sorted(root.glob("*/*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
+def only_people_with(people: People, first: int, last: int | None) -> People:
+    """The faces of people with at least `first` and at most `last` photos; of unlabelled faces, none.
+
+    Names stay, and so does each person's label: rows of a classifier of all of them still fit. Raises DataUnusable.
+    """
+    counts = np.bincount(people.labels[people.labels >= 0], minlength=len(people.names))
+    wanted = (counts >= first) & (counts <= (len(people.labels) if last is None else last))
+    rows = np.flatnonzero(np.append(wanted, False)[people.labels])  # label -1 meets the last
+    if not rows.size:
+        bounds = f"{first} to {'any number of' if last is None else last}"
+        raise DataUnusable(f"nobody has so many photos; the most is {counts.max()}", bounds, "Widen the bounds.")
+    return People(Chosen(people.crops, rows), people.labels[rows], people.names, people.skipped)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """Crops of one origin. who: (n,), indices into names."""
+
+    crops: Crops
+    who: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of_photos(file: Path, people: list[str]) -> "_Source":
+        names = sorted(set(people))
+        number = {name: at for at, name in enumerate(names)}
+        crops = np.load(file, mmap_mode="r")[: len(people)]
+        return _Source(crops, np.array([number[name] for name in people], dtype=np.int64), tuple(names))
+
+    @staticmethod
+    def of_records(file: Path, prefix: str) -> "_Source":
+        with np.load(file) as kept:
+            labels, who = np.unique(kept["labels"], return_inverse=True)
+            crops = RecordCrops(Path(str(kept["path"])), str(kept["header"]), kept["offsets"])
+        return _Source(crops, who, tuple(f"{prefix}{label:0{DIGITS}}" for label in labels))
+
+
+def _sorted_out(roots: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Folders of people, and record files, each once."""
+    once = list({root.resolve(): root for root in roots}.values())
+    folders = [root for root in once if root.is_dir()]
+    records = [root for root in once if root.is_file() and root.suffix.lower() == ".rec"]
+    for root in once:
+        if root not in folders and root not in records:
+            raise DataUnusable("neither a folder nor a .rec file", str(root), _REMEDY)
+    return folders, records
+
+
+def _people_folders(root: Path) -> list[Path]:
+    """In an order that does not depend on the file system. Raises DataUnusable when the root holds no photo at all."""
+    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not any(_photos(path) for path in found):
+        raise DataUnusable("no photos of people", str(root), _REMEDY)
+    return found
+
+
+def _photos(person: Path) -> list[Path]:
+    return sorted(
+        path for path in person.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _keep_records(path: Path, file: Path) -> Skipped:
+    """Where a record file's crops are and whom they show, into `file`."""
+    images = scan_records(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, path=str(path.resolve()), header=images.header, offsets=images.offsets, labels=images.labels)
+    write_whole(file, buffer.getvalue())
+    return images.skipped
+
+
+def _keep_photos(
+    photos: Sequence[tuple[Path, Path]], file: Path, open_detector: Callable[[], Detector]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Crops into `file`; whom each shows, and what gave none and why. photos: (photo, folder of its person)."""
+    found: list[str] = []
+    skipped: list[tuple[str, str]] = []
     if not photos:
-        raise DataUnusable("no photos", ", ".join(map(str, roots)), "Give folders of people: ROOT/PERSON/*.jpg.")
-    return photos
+        return found, skipped
+    crops = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(photos), SIDE, SIDE, 3))
+    for (path, person), face in zip(photos, _faces([path for path, _ in photos], open_detector), strict=True):
+        if isinstance(face, str):
+            skipped.append((str(path), face))
+        else:
+            crops[len(found)] = face
+            found.append(unicodedata.normalize("NFC", person.name))
+    crops.flush()
+    return found, skipped
 
 
 def _faces(paths: Sequence[Path], open_detector: Callable[[], Detector]) -> Iterator[Image | str]:
@@ -110,10 +198,10 @@ def _faces(paths: Sequence[Path], open_detector: Callable[[], Detector]) -> Iter
     with ThreadPoolExecutor() as pool, progress("reading faces", total=len(paths)) as advance:
         for start in range(0, len(paths), _CHUNK):
             for photo in pool.map(_read, paths[start : start + _CHUNK]):
-                if isinstance(photo, str) or photo.shape[:2] == (SIDE, SIDE):
+                if isinstance(photo, str):
                     yield photo
-                elif photo.shape[:2] == (ARCFACE_112.height, ARCFACE_112.width):
-                    yield np.pad(photo, ((RIM, RIM), (RIM, RIM), (0, 0)))
+                elif (crop := framed(photo)) is not None:
+                    yield crop
                 else:
                     detector = detector or [open_detector()]
                     yield _aligned(photo, detector[0])

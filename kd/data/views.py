@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from faces.align import Image, similarity
 from faces.space import Recipe
-from kd.data.people import CANONICAL, SIDE
+from kd.data.crops import CANONICAL, RIM, SIDE, Crops
 
 _ANGLE: Final = 8.0  # degrees, standard deviation 1/2 of it
 _SHIFT: Final = 3.0  # pixels of the canonical crop
 _ZOOM: Final = 0.06
+_RESOLUTIONS: Final = (14, 56)  # of the 112 pixels around the face, both included
+_BEYOND: Final = 1  # third word of the seed, for what is drawn apart from what a view has always drawn; not 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,36 +29,67 @@ class View:
     image: Image
     jitter: NDArray[np.float64]
     """(3, 3), canonical pixels to canonical pixels."""
-    mixed: bool
-    """Two people blended: no label applies."""
+    other: int | None = None
+    """The photo that is blended in."""
+    share: float = 1.0
+    """Of the first photo in the blend; the rest is the other's."""
+    resolution: int | None = None
+    """Pixels that were left of the central 112, where the view has lost some."""
 
-    def crop(self, recipe: Recipe) -> Image:
-        """What a Model with this Recipe sees of the view; black outside."""
+    @property
+    def mixed(self) -> bool:
+        """Two photos blended: no one label applies."""
+        return self.other is not None
+
+    def crop(self, recipe: Recipe, *, sharp: bool = False) -> Image:
+        """What a Model with this Recipe sees of the view; black outside.
+
+        sharp: the same view, but as it was before it lost its resolution.
+        """
+        image = self.image if sharp or self.resolution is None else coarsened(self.image, self.resolution)
         base = similarity(np.array(CANONICAL.points), np.array(recipe.points))
         matrix = base @ self.jitter
-        warped = cv2.warpAffine(self.image, matrix, (recipe.width, recipe.height), flags=cv2.INTER_LINEAR)
+        warped = cv2.warpAffine(image, matrix, (recipe.width, recipe.height), flags=cv2.INTER_LINEAR)
         return np.asarray(warped, dtype=np.uint8)
 
 
 def plain_view(crop: Image) -> View:
     """The face as it is."""
-    return View(crop, np.eye(3), mixed=False)
+    return View(crop, np.eye(3))
 
 
-def augmented_view(crops: NDArray[np.uint8], photo: int, number: int, *, seed: int, mixup: float) -> View:
+def augmented_view(
+    crops: Crops, photo: int, number: int, *, seed: int, mixup: float, low_resolution: float = 0.0
+) -> View:
     """View `number` of a photo.
 
-    mixup: the share of views in which a second person, drawn at random, is blended in (Zhang et al., mixup; here
-    both teacher and student see the blend, so no label is mixed).
+    mixup: the share of views in which a second photo, drawn at random, is blended in (Zhang et al., mixup). Both
+    teacher and student see the blend; the View tells what was blended, for losses that know labels.
+    low_resolution: the share of views that are brought down to 14 to 56 of 112 pixels, log-uniform, and up again. It
+    changes nothing else of a view.
     """
     rng = np.random.default_rng([seed, number, photo])
     image = _mirrored(crops[photo], rng)
-    mixed = bool(rng.random() < mixup)
-    if mixed:
-        other = _mirrored(crops[rng.integers(len(crops))], rng)
+    other, share = None, 1.0
+    if rng.random() < mixup:
+        other = int(rng.integers(len(crops)))
+        second = _mirrored(crops[other], rng)
         share = rng.uniform(0.5, 0.9)
-        image = np.asarray(cv2.addWeighted(image, share, other, 1 - share, 0), dtype=np.uint8)
-    return View(_retouched(image, rng), _jitter(rng), mixed)
+        image = np.asarray(cv2.addWeighted(image, share, second, 1 - share, 0), dtype=np.uint8)
+    apart = np.random.default_rng([seed, number, photo, _BEYOND])
+    return View(_retouched(image, rng), _jitter(rng), other, share, _resolution(apart, low_resolution))
+
+
+def coarsened(image: Image, resolution: int) -> Image:
+    """The canonical crop as it is with so many pixels left of its central 112, at its own size again."""
+    return _resampled(image, side=round(resolution * SIDE / (SIDE - 2 * RIM)))
+
+
+def _resolution(rng: np.random.Generator, low_resolution: float) -> int | None:
+    if rng.random() >= low_resolution:
+        return None
+    low, high = _RESOLUTIONS
+    return int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
 
 
 def _mirrored(crop: Image, rng: np.random.Generator) -> Image:
