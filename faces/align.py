@@ -1,6 +1,8 @@
 """Five landmarks to a Crop: one similarity transform, black outside the photo."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import cv2
@@ -27,6 +29,16 @@ DLIB_CHIP_150: Final = Recipe(
 )
 """Where dlib's own chip (150 pixels, padding 0.25) puts the five points: means over 1,500 photos, checked by
 `benchmarks/dlib_chip.py`; docs/decisions/0002-dlib-on-five-points.md."""
+
+FACENET_160: Final = Recipe(
+    "facenet-160", 160, 160, ((55.1, 64.2), (103.9, 64.2), (79.5, 92.8), (58.1, 118.0), (100.9, 118.0))
+)
+"""Where the five points lie in the box that facenet-pytorch cuts out with its margin of 14, before it stretches the box
+to a square: means over 500 photos, estimated by `benchmarks/facenet_crop.py`. The box is the middle 120 columns."""
+
+RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
+    {recipe.name: recipe for recipe in (ARCFACE_112, DLIB_CHIP_150, FACENET_160)}
+)
 
 _SHRINK: Final = 2.0  # beyond this, bilinear sampling skips pixels: average them first
 

@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl
 import numpy as np
 import platformdirs
 
-from faces.align import ARCFACE_112
+from faces.align import ARCFACE_112, RECIPES
 from faces.embed import ModelEmbedder
 from faces.errors import CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
 from faces.files import write_whole
 from faces.runtime import Device, load_network
-from faces.space import Input, Licence, ModelCard, Space, digest, read_card, short_id
+from faces.space import Input, Licence, ModelCard, Recipe, Space, digest, read_card, short_id
 from faces.weights.dlib import read_dlib_network
 from faces.weights.dlib_graph import dlib_onnx
 from faces.weights.graph import count_parameters
@@ -42,8 +42,9 @@ class Model:
 
 
 def find_model(name: str) -> Model:
-    """The Model of this name: a shipped one, `dlib`, `onnx:PATH[?colour=&mean=&scale=]`, or the path of a folder.
+    """The Model of this name: a shipped one, `dlib`, `onnx:PATH[?OPTIONS]`, or the path of a folder.
 
+    OPTIONS: those of `foreign_model`, as `colour=BGR&scale=127.5`.
     Raises ModelUnknown, CardInvalid, WeightsMissing or WeightsUnreadable.
     """
     if name.startswith("onnx:"):
@@ -168,28 +169,27 @@ def _onnx_file(reference: str) -> Model:
     beside = path.with_suffix(".json")
     if beside.is_file() and not query:
         return _model(beside, path)
-    return Model(_conventional_card(path, query), path)
-
-
-def _conventional_card(path: Path, query: str) -> ModelCard:
-    """What every ArcFace model published as ONNX shares, for a file without a card; `query` overrides the input.
-
-    Raises ModelUnknown when the options are not these, or the network does not take a face of 112 × 112.
-    """
-    try:
-        options = dict(parse_qsl(query, strict_parsing=bool(query)))
-        mean = float(options.pop("mean", 127.5))
-        given = Input(112, 112, options.pop("colour", "RGB"), (mean, mean, mean), float(options.pop("scale", 128)))  # type: ignore[arg-type]
-    except ValueError:
-        raise ModelUnknown("not a preprocessing", query, _OPTIONS) from None
-    if options:
-        raise ModelUnknown("no such option", ", ".join(options), _OPTIONS)
     if not query:
         _LOG.warning("%s has no card: taken as RGB, (x - 127.5) / 128, aligned to arcface-112", path)
+    try:
+        return foreign_model(path, dict(parse_qsl(query, strict_parsing=bool(query))))
+    except ValueError:
+        raise ModelUnknown("not a preprocessing", query, _OPTIONS) from None
+
+
+def foreign_model(path: Path, options: Mapping[str, str]) -> Model:
+    """An ONNX file without a card as a teacher, with the card that `options` and the file make up.
+
+    options: any of `colour` (RGB or BGR), `mean` and `scale` of the pixels (one mean, or three with commas), `crop`
+    (the name of a Recipe) and `size` (of the crop, in pixels). Without them it is what ArcFace models published as ONNX
+    share: RGB, (x - 127.5) / 128, arcface-112. AdaFace's want BGR.
+    Raises ModelUnknown when the options are not these, or the network does not take such a face.
+    """
+    given, recipe = _preprocessing(options)
     data = path.read_bytes()
     dim = _output_dim(path, given)
-    space = Space(teacher=digest(data), dim=dim, crop=ARCFACE_112.name)
-    return ModelCard(
+    space = Space(teacher=digest(data), dim=dim, crop=recipe.name)
+    card = ModelCard(
         name=path.stem,
         model_id=short_id(digest(data)),
         role="teacher",
@@ -197,7 +197,7 @@ def _conventional_card(path: Path, query: str) -> ModelCard:
         space_id=space.space_id,
         teacher_model_id=short_id(digest(data)),
         input=given,
-        crop=ARCFACE_112,
+        crop=recipe,
         dim=dim,
         parameters=count_parameters(data),
         licence=Licence(code="unknown", weights="unknown", data="unknown"),
@@ -205,20 +205,47 @@ def _conventional_card(path: Path, query: str) -> ModelCard:
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
+    return Model(card, path)
+
+
+def _preprocessing(options: Mapping[str, str]) -> tuple[Input, Recipe]:
+    """What `options` say of a network's faces, the rest by convention."""
+    unknown = sorted(set(options) - set(_DEFAULTS))
+    if unknown:
+        raise ModelUnknown("no such option", ", ".join(unknown), _OPTIONS)
+    chosen = {**_DEFAULTS, **options}
+    if chosen["crop"] not in RECIPES:
+        raise ModelUnknown("no such crop", chosen["crop"], f"Choose from {', '.join(sorted(RECIPES))}.")
+    recipe = RECIPES[chosen["crop"]]
+    try:
+        size = int(chosen["size"] or recipe.height)
+        mean = [float(value) for value in chosen["mean"].split(",")] * (1 if "," in chosen["mean"] else 3)
+        given = Input(size, size, chosen["colour"], tuple(mean), float(chosen["scale"]))  # type: ignore[arg-type]
+    except ValueError:
+        wrong = ", ".join(f"{name}={value}" for name, value in options.items())
+        raise ModelUnknown("not a preprocessing", wrong, _OPTIONS) from None
+    return given, recipe.scaled(size, size)
 
 
 def _output_dim(path: Path, given: Input) -> int:
+    face = f"{given.height} × {given.width} face"
     network = load_network(path)
     try:
         ((batch, *_),) = network.inputs.values()
         (answer,) = network.run(np.zeros((batch or 1, 3, given.height, given.width), dtype=np.float32))
     except (RuntimeError, ValueError):
-        raise ModelUnknown("does not turn one 112 × 112 face into one embedding", str(path), _OPTIONS) from None
+        raise ModelUnknown(f"does not turn one {face} into one embedding", str(path), _OPTIONS) from None
     if answer.ndim != 2:
-        raise ModelUnknown(f"answers a face with shape {answer.shape}, not (1, dim)", str(path), _OPTIONS)
+        raise ModelUnknown(f"answers a {face} with shape {answer.shape}, not (1, dim)", str(path), _OPTIONS)
     return int(answer.shape[1])
 
 
+_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"colour": "RGB", "mean": "127.5", "scale": "128", "crop": ARCFACE_112.name, "size": ""}
+)
 _RESTORE: Final = "One of the two was changed: restore both from the same export."
-_OPTIONS: Final = "Put a card beside it (PATH with .json), or say onnx:PATH?colour=RGB&mean=127.5&scale=128."
+_OPTIONS: Final = (
+    "Put a card beside it (PATH with .json), or say how it wants its faces, such as"
+    " onnx:PATH?colour=RGB&mean=127.5&scale=128&crop=arcface-112&size=112."
+)
 _BUILT_IN: Final[Mapping[str, Callable[[], Model]]] = MappingProxyType({"dlib": _dlib})

@@ -97,6 +97,7 @@ class TestOnnxFile:
             ("scale=0", "not a preprocessing: 'scale=0'."),
             ("mean=grey", "not a preprocessing: 'mean=grey'."),
             ("BGR", "not a preprocessing: 'BGR'."),
+            ("mean=1,2", "not a preprocessing: 'mean=1,2'."),
             ("color=BGR", "no such option: 'color'."),
         ],
     )
@@ -104,8 +105,22 @@ class TestOnnxFile:
         with pytest.raises(ModelUnknown) as error:
             find_model(f"onnx:{bare}?{query}")
         assert str(error.value) == (
-            f"{message} Put a card beside it (PATH with .json), or say onnx:PATH?colour=RGB&mean=127.5&scale=128."
+            f"{message} Put a card beside it (PATH with .json), or say how it wants its faces, such as"
+            " onnx:PATH?colour=RGB&mean=127.5&scale=128&crop=arcface-112&size=112."
         )
+
+    def test_means_may_differ_by_channel(self, bare):
+        assert find_model(f"onnx:{bare}?mean=122.7,117,104.3").card.input.mean == (122.7, 117.0, 104.3)
+
+    def test_another_crop_and_size_make_another_recipe_and_space(self, bare):
+        bare.write_bytes(small_network(side=96))
+        card = find_model(f"onnx:{bare}?crop=dlib-chip-150&size=96").card
+        assert card.crop == DLIB_CHIP_150.scaled(96, 96)
+        assert (card.input.height, card.input.width, card.space.crop) == (96, 96, "dlib-chip-150")
+
+    def test_a_crop_that_is_none_is_an_error_with_the_names(self, bare):
+        with pytest.raises(ModelUnknown, match=r"no such crop: 'tight'\. Choose from arcface-112, dlib-chip-150, face"):
+            find_model(f"onnx:{bare}?crop=tight")
 
     def test_a_file_that_is_not_there_is_an_error(self, tmp_path):
         with pytest.raises(ModelUnknown, match=r"^no such file: .*absent\.onnx'\. Give the path of an ONNX file"):
