@@ -34,6 +34,7 @@ class ModelEmbedder:
 
     def __init__(self, card: ModelCard, network: Network) -> None:
         self.card = card
+        self.recipe = card.crop
         self.space = card.space
         self.model_id = card.model_id
         self._network = network

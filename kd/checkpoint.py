@@ -3,8 +3,10 @@
 import io
 import json
 import pickle
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import safetensors.torch
 import torch
@@ -12,8 +14,11 @@ from torch import nn
 
 from faces.files import write_whole
 from kd.config import RunConfig
-from kd.errors import CheckpointMismatch
+from kd.errors import CheckpointMismatch, CheckpointUnwritable
 from kd.train import Run
+
+_IN_A_BLOCK: Final = re.compile(r"\.(first|second)\.")  # parameters of a residual block
+_LAST_SCALE: Final = "second.1.weight"  # of its last batch normalisation
 
 
 def require_same_run(folder: Path, config: RunConfig) -> None:
@@ -43,11 +48,33 @@ def load_config(folder: Path) -> RunConfig:
 
 
 def save_checkpoint(run: Run, folder: Path) -> None:
-    """Student, optimiser and step, in one file that lands whole."""
-    state = {"student": run.student.state_dict(), "optimizer": run.optimizer.state_dict(), "step": run.step}
+    """Everything that goes on from here, in one file that lands whole. Raises CheckpointUnwritable."""
+    state = {
+        "student": run.pupil.student.state_dict(),
+        "criterion": run.pupil.criterion.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "average": None if run.average is None else run.average.state_dict(),
+        "step": run.step,
+    }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(folder / "checkpoint.pt", buffer.getvalue())
+    write_or_say(folder / "checkpoint.pt", buffer.getvalue())
+
+
+def keep_epoch(run: Run, folder: Path, epoch: int) -> None:
+    """The student after an epoch, for `multistep`: its weights alone. Raises CheckpointUnwritable."""
+    (folder / "epochs").mkdir(exist_ok=True)
+    weights = {name: values.contiguous() for name, values in run.pupil.student.state_dict().items()}
+    write_or_say(folder / "epochs" / f"{epoch:04}.safetensors", safetensors.torch.save(weights))
+
+
+def write_or_say(path: Path, data: bytes) -> None:
+    """Raises CheckpointUnwritable; what was there before is then still there."""
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        remedy = "Make room and run the same command again: it goes on from the last checkpoint."
+        raise CheckpointUnwritable(f"cannot save ({error.strerror})", str(path), remedy) from None
 
 
 def restore(run: Run, folder: Path) -> bool:
@@ -56,10 +83,13 @@ def restore(run: Run, folder: Path) -> bool:
         return False
     state = _load(folder / "checkpoint.pt")
     try:
-        load_student(run.student, state["student"])
+        load_student(run.pupil.student, state["student"])
+        run.pupil.criterion.load_state_dict(state["criterion"])
         run.optimizer.load_state_dict(state["optimizer"])
+        if run.average is not None:
+            run.average.load_state_dict(state["average"])
         run.step = state["step"]
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise CheckpointMismatch(f"not a checkpoint of this run ({error})", str(folder), "Give a new --out.") from None
     return True
 
@@ -75,6 +105,37 @@ def load_student(student: nn.Module, weights: dict[str, torch.Tensor]) -> None:
         ) from None
 
 
+def begin_from(student: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Lay weights into a student; those of a smaller network of the same make grow, and compute what they computed.
+
+    New outputs keep their initial weights, old outputs take nothing from new inputs, and a new residual block begins
+    as the identity. Raises CheckpointMismatch when the weights are another network's.
+    Source: Chen, Goodfellow, Shlens, Net2Net (arXiv 1511.05641), with zeros where it has copies.
+    """
+    grown = {
+        name: _grown(weights[name], values) if name in weights else _identity(name, values)
+        for name, values in student.state_dict().items()
+        if name in weights or _IN_A_BLOCK.search(name)
+    }
+    load_student(student, {**weights, **grown})
+
+
+def _identity(name: str, fresh: torch.Tensor) -> torch.Tensor:
+    """Of a new residual block: its last scale is 0, so that nothing is added to the shortcut."""
+    return torch.zeros_like(fresh) if name.endswith(_LAST_SCALE) else fresh
+
+
+def _grown(old: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+    sizes = list(zip(old.shape, fresh.shape, strict=False))
+    if old.ndim != fresh.ndim or old.shape == fresh.shape or any(small > large for small, large in sizes):
+        return old
+    grown = fresh.clone()
+    if grown.ndim > 1:
+        grown[: len(old), old.shape[1] :] = 0
+    grown[tuple(slice(length) for length in old.shape)] = old
+    return grown
+
+
 def initial_weights(folder: Path) -> dict[str, torch.Tensor]:
     """What `--init` begins with: a Model folder's `model.safetensors`, or the student of a run."""
     exported = folder / "model.safetensors"
@@ -82,12 +143,14 @@ def initial_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def student_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The student's state of the last checkpoint. Raises CheckpointMismatch when there is none."""
+    """The student of the last checkpoint, averaged where the run keeps an average. Raises CheckpointMismatch."""
     file = folder / "checkpoint.pt"
     if not file.is_file():
         raise CheckpointMismatch("no checkpoint yet", str(file), "Run kd train until it saves one.")
-    weights: dict[str, torch.Tensor] = _load(file)["student"]
-    return weights
+    state = _load(file)
+    if state["average"] is None:
+        return dict(state["student"])
+    return {name.removeprefix("module."): values for name, values in state["average"].items() if name != "n_averaged"}
 
 
 def trained_steps(folder: Path) -> int:
@@ -106,7 +169,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
-    groups = config.to_dict()
+    groups = json.loads(json.dumps(config.to_dict()))
     photos = groups.pop("photos")
     flat = {name: value for group in groups.values() for name, value in group.items()}
-    return {**flat, "photos": list(photos), "epochs": None}
+    return {**flat, "photos": photos, "epochs": None}

@@ -1,9 +1,7 @@
 """`kd`: train, judge and export students."""
 
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,10 +10,7 @@ from faces.console import Commands, echo_json
 from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
-from kd.config import Distillation, Optimisation, RunConfig, Student
-
-_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+from kd.options import DATA, FOLDER, run_config, training_options
 
 
 @click.group(cls=Commands)
@@ -25,63 +20,65 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("photos", nargs=-1, required=True, type=_FOLDER)
+@click.argument("photos", nargs=-1, required=True, type=DATA)
 @click.option("--teacher", required=True, help="The Model that defines the Space.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option(
-    "--method", default="0.1*proxyless+cosine", show_default=True, help="Losses, joined by +, each with a weight."
+    "--method", default="0.1*proxyless+cosine", show_default=True, help="Losses joined by +: WEIGHT*NAME(KNOB=VALUE)."
 )
-@click.option("--margin", default="cosface", show_default=True, help="arcface or cosface.")
-@click.option("--margin-size", default=0.2, show_default=True, help="Radians for arcface, cosine for cosface.")
-@click.option("--scale", default=32.0, show_default=True, help="What the cosines are multiplied by.")
-@click.option("--backbone", default="slimresnet", show_default=True, help="slimresnet or mobilefacenet.")
-@click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone.")
-@click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of the student's crop.")
-@click.option("--epochs", default=60, show_default=True, type=click.IntRange(1))
-@click.option("--batch", default=64, show_default=True, type=click.IntRange(2))
-@click.option("--rate", default=4e-3, show_default=True, help="Learning rate after the warm-up.")
-@click.option(
-    "--decay", default=0.4, show_default=True, help="Last share of the steps, over which the rate falls to 0."
-)
-@click.option("--weight-decay", default=0.05, show_default=True)
-@click.option("--views", default=8, show_default=True, type=click.IntRange(1), help="Different views of a photo.")
-@click.option("--mixup", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of blended views.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it.")
-@click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given.")
-@click.option("--init", type=_FOLDER, help="A Model folder or a run whose student to begin with.")
-def train(
-    photos: tuple[Path, ...],
-    teacher: str,
-    out: Path,
-    init: Path | None,
-    threads: int | None,
-    **settings: Any,
-) -> None:
-    """Distil TEACHER into a student on PHOTOS: folders with a folder of photos or aligned crops per person.
+@click.option("--classifier", default="means", show_default=True, help="The teacher's class weights, or their means.")
+@click.option("--head", default="float32", show_default=True, help="How they are stored: float32, bfloat16 or int8.")
+@click.option("--subset-teacher", "subset_teachers", multiple=True, metavar="FIRST-LAST=MODEL", help="For subsets.")
+@click.option("--epoch-teachers", type=FOLDER, help="For multistep: a run of kd teacher train --keep-epochs.")
+@training_options
+def train(photos: tuple[Path, ...], **settings: Any) -> None:
+    """Distil TEACHER into a student on PHOTOS: folders with a folder of photos or crops per person, or .rec files.
 
-    The same command run again goes on where it stopped.
+    The same command run again goes on where it stopped; under torchrun it trains on several processes.
     """
+    out = _distil(photos, settings | {"dim": None})
+    click.echo(f"trained: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+
+
+@main.group(cls=Commands)
+def teacher() -> None:
+    """Train a teacher with a classifier of its own, or bring one from elsewhere."""
+
+
+@teacher.command(name="train")
+@click.argument("photos", nargs=-1, required=True, type=DATA)
+@click.option("--dim", default=128, show_default=True, type=click.IntRange(2), help="Length of its embedding.")
+@click.option("--keep-epochs", is_flag=True, help="Keep the weights after each epoch, for --epoch-teachers.")
+@training_options
+def train_teacher(photos: tuple[Path, ...], keep_epochs: bool, **settings: Any) -> None:
+    """Train a teacher on PHOTOS by margin softmax. `kd export` makes it a Model, with its classifier beside it."""
+    alone = {"teacher": None, "method": "none", "classifier": "means", "head": "float32"}
+    _distil(photos, settings | alone | {"subset_teachers": (), "epoch_teachers": None}, keep_epochs=keep_epochs)
+
+
+def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: bool = False) -> Path:
     import torch
 
     from kd.checkpoint import initial_weights
     from kd.distil import distil
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    config = RunConfig(
-        tuple(map(str, photos)),
-        Student(**_chosen(Student, settings)),
-        Distillation(teacher=teacher, **_chosen(Distillation, settings)),
-        Optimisation(**_chosen(Optimisation, settings)),
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    if settings["epoch_teachers"] is not None:
+        settings["epoch_teachers"] = str(settings["epoch_teachers"])
+    out: Path = settings["out"]
+    distil(
+        run_config(photos, settings),
+        out,
+        init=None if settings["init"] is None else initial_weights(settings["init"]),
+        tell=lambda sentence: click.echo(sentence, err=True),
+        data=settings["data"],
+        keep_epochs=keep_epochs,
     )
-    begin = None if init is None else initial_weights(init)
-    distil(config, out, init=begin, tell=lambda sentence: click.echo(sentence, err=True))
-    click.echo(f"trained: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+    return out
 
 
 @main.command(name="export")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=FOLDER)
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The Model folder to write."
 )
@@ -100,8 +97,8 @@ def export_command(run: Path, out: Path, name: str | None, weights_licence: str,
 @main.command(name="evaluate")
 @click.argument("model")
 @click.option("--teacher", help="The student's teacher, for the 2×2; without it MODEL is judged on its own gallery.")
-@click.option("--photos", required=True, type=_FOLDER, help="Folder that the protocol's paths are relative to.")
-@click.option("--protocol", required=True, type=_FOLDER, help="Folder with *identification.csv and *pairs.csv.")
+@click.option("--photos", required=True, type=FOLDER, help="Folder that the protocol's paths are relative to.")
+@click.option("--protocol", required=True, type=FOLDER, help="Folder with *identification.csv and *pairs.csv.")
 @click.option("--write-card", metavar="LABEL", help="Write the figures into MODEL's card under this label.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate_command(
@@ -122,11 +119,6 @@ def evaluate_command(
         echo_json({str(subjects): grid for subjects, grid in grids.items()})
     else:
         Console().print(as_table(grids))
-
-
-def _chosen(group: type, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are fields of this group of settings."""
-    return {field.name: settings[field.name] for field in fields(group) if field.name in settings}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The settings of one training run, as they are kept beside it."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,12 +12,18 @@ class Optimisation:
 
     epochs: int
     batch: int
+    """Views in a step, of all ranks together."""
     rate: float
     """Learning rate after the warm-up."""
+    schedule: str
     decay: float
-    """The last share of the steps, over which the rate falls to zero; before that it is constant, so that a run can
-    be given more epochs until then without having been a different one."""
+    """The last share of the steps, over which the rate of the `flat` schedule falls to zero; before that it is
+    constant, so that a run can be given more epochs until then without having been a different one."""
     weight_decay: float
+    clip: float
+    """Greatest norm of a step's gradient."""
+    ema: float
+    """Decay of the moving average of the weights that is exported; 0 for none."""
     bf16: bool
 
 
@@ -23,14 +31,37 @@ class Optimisation:
 class Distillation:
     """What is learnt from whom."""
 
-    teacher: str
+    teacher: str | None
+    """None: a teacher is trained, with a classifier of its own."""
+    classifier: str
+    """`means`, or the path of the teacher's class weights."""
+    head: str
+    """How the frozen class weights are stored."""
     method: str
     margin: str
     margin_size: float
     scale: float
-    views: int
-    mixup: float
+    subset_teachers: tuple[str, ...]
+    """`FIRST-LAST=MODEL`: a teacher of the people with so many photos."""
+    epoch_teachers: str | None
+    """A teacher's run that kept the weights of each of its epochs."""
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Viewing:
+    """What of the photos is shown, and in which order."""
+
+    views: int
+    """Different views of one photo; the teacher embeds each once."""
+    mixup: float
+    """The share of views in which two people are blended."""
+    low_resolution: float
+    """The share of views that are shown at 14 to 56 pixels."""
+    sampler: str
+    photos_each: tuple[int, int | None]
+    """Only people with at least and at most so many photos."""
+    view_seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +71,8 @@ class Student:
     backbone: str
     width: float
     side: int
+    dim: int | None
+    """Of a teacher's embedding; None for a student, which has its teacher's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +80,7 @@ class RunConfig:
     photos: tuple[str, ...]
     student: Student
     distillation: Distillation
+    viewing: Viewing
     optimisation: Optimisation
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,9 +88,19 @@ class RunConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "RunConfig":
-        return RunConfig(
-            tuple(values["photos"]),
-            Student(**values["student"]),
-            Distillation(**values["distillation"]),
-            Optimisation(**values["optimisation"]),
-        )
+        """The settings that `to_dict` wrote, through JSON. Raises KeyError or TypeError for any other mapping."""
+        groups = {name: _build(group, values[name]) for name, group in GROUPS.items()}
+        return RunConfig(tuple(values["photos"]), **groups)
+
+
+GROUPS: Final[Mapping[str, type]] = MappingProxyType(
+    {"student": Student, "distillation": Distillation, "viewing": Viewing, "optimisation": Optimisation}
+)
+"""Name of each group of settings in a RunConfig -> its class."""
+
+
+def _build(group: type, values: dict[str, Any]) -> Any:
+    unknown = set(values) - {field.name for field in fields(group)}
+    if unknown:
+        raise TypeError(f"not a setting: {min(unknown)}")
+    return group(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -1,121 +1,240 @@
-"""From settings to a trained student: opens what a run needs and hands it to the loop."""
+"""From settings to a trained network: opens what a run needs and hands it to the loop."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from faces.console import progress
 from faces.detect import open_detector
 from faces.embed import ModelEmbedder
 from faces.models import find_model, open_embedder
-from faces.space import ModelCard, Recipe
-from kd.backbones import build_backbone
-from kd.checkpoint import load_student, require_same_run, restore, save_checkpoint, save_config
-from kd.classifier import Classifier, kept_class_means
-from kd.config import RunConfig, Student
-from kd.data.batches import Batch, Targets, ViewPlan, batches
-from kd.data.people import People, prepare_people
-from kd.errors import DataUnusable
+from kd import distributed
+from kd.checkpoint import begin_from, keep_epoch, require_same_run, restore, save_checkpoint, save_config
+from kd.classifier import Classifier, inherit
+from kd.config import RunConfig
+from kd.data.batches import ViewPlan, batches
+from kd.data.people import People, only_people_with, prepare_people
+from kd.data.samplers import epoch_order
+from kd.data.targets import Targets
+from kd.errors import DataUnusable, UnknownName
 from kd.head import FrozenHead
-from kd.losses import METHODS, parse_method
-from kd.margins import Margin, margin_named
-from kd.train import Report, Run, train
+from kd.losses import Criterion, Term, parse_method, unanchored
+from kd.losses.step import Setting
+from kd.margins import margin_named
+from kd.oracles import open_targets, read_subset
+from kd.students import build_student, student_recipe
+from kd.train import SCHEDULES, Pupil, Report, Run, train
 
 _SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
 
+Tell = Callable[[str], None]
+
 
 def distil(
-    config: RunConfig, folder: Path, *, init: dict[str, torch.Tensor] | None, tell: Callable[[str], None]
+    config: RunConfig,
+    folder: Path,
+    *,
+    init: Mapping[str, torch.Tensor] | None = None,
+    tell: Tell,
+    data: Path | None = None,
+    keep_epochs: bool = False,
 ) -> None:
     """Train until `config.optimisation.epochs` are done, going on from the folder's checkpoint where there is one.
 
     init: weights to begin from instead of chance. tell: told in sentences what was found before the first step.
+    data: where the prepared faces and the teacher's answers are kept, for runs that share them; a folder of the run's
+    own unless given. keep_epochs: keep the weights after each epoch, for `multistep`.
+    Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
+    terms = _checked(config)
     torch.manual_seed(config.distillation.seed)
     cv2.setNumThreads(1)  # views are made beside the network: a second pool of threads would fight the first
     torch.set_flush_denormal(True)  # batch normalisation's slow tail otherwise costs a tenth of the time
     require_same_run(folder, config)
-    weights, logits = parse_method(config.distillation.method), margin_named(config.distillation.margin)
-    teacher = open_embedder(find_model(config.distillation.teacher), threads=torch.get_num_threads())
-    student = build_student(config.student, teacher.space.dim)
-    if init is not None:
-        load_student(student, init)
-    people = prepare_people([Path(root) for root in config.photos], folder / "data", open_detector)
-    steps = config.optimisation.epochs * _steps_an_epoch(people, config)
-    classifier = kept_class_means(people, teacher, folder / "data" / "classifier.npz")
-    tell(_summary(people, classifier))
-    run = Run(
-        student=student,
-        optimizer=torch.optim.AdamW(student.parameters(), weight_decay=config.optimisation.weight_decay),
-        head=FrozenHead(torch.from_numpy(classifier.weights)),
-        weights=weights,
-        logits=logits,
-        margin=Margin(config.distillation.margin_size, config.distillation.scale),
-        plan=config.optimisation,
-        steps=steps,
-    )
+    lesson = prepared(config, data or folder / "data")
+    if distributed.rank() == 0:
+        tell(lesson.summary())
+        if unanchored(terms):
+            tell("no method here ties the student to the teacher's space: alone it cannot search the teacher's gallery")
+    run, plan = _run(config, terms, lesson, init), _plan(config, lesson)
     save_config(folder, config)
     if restore(run, folder):
-        tell(f"going on from step {run.step} of {steps}")
-    with closing(_batches(config, folder, people, teacher, run)) as stream, _reporting(run, folder) as report:
-        train(run, stream, report, lambda run: save_checkpoint(run, folder), _SAVE_EVERY)
+        tell(f"going on from step {run.step} of {run.steps}")
+    epoch = len(plan.order(0))
+    recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
+    targets = _targets(config, terms, lesson)
+    mine = distributed.share(config.optimisation.batch)
+    stream = batches(lesson.people, recipe, plan, targets, start=run.step, mine=mine)
+    save = partial(_save, folder=folder, epoch=epoch if keep_epochs else None)
+    with closing(stream), _reporting(run, folder) as report, _until_told() as stopped:
+        train(run, stream, report=report, save=save, save_every=epoch if keep_epochs else _SAVE_EVERY, stopped=stopped)
 
 
-def _batches(
-    config: RunConfig, folder: Path, people: People, teacher: ModelEmbedder, run: Run
-) -> Generator[Batch, None, None]:
-    """The views that come next, with the teacher's embeddings where a method asks for them."""
-    chosen = config.distillation
-    plan = ViewPlan(config.optimisation.batch, chosen.views, chosen.mixup, chosen.seed)
-    asks = any(METHODS[name].asks_teacher for name in run.weights)
-    targets = Targets(folder / "data" / "targets.npy", teacher, people, plan) if asks else None
-    return batches(people, student_recipe(config.student, teacher.card), plan, targets, start=run.step)
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What there is to learn from."""
+
+    people: People
+    teacher: ModelEmbedder | None
+    classifier: Classifier | None
+    folder: Path
+
+    @property
+    def photos(self) -> NDArray[np.int64]:
+        """(classes,): photos of each person; of the inherited classes beyond the people, none."""
+        classes = len(self.people.names) if self.classifier is None else len(self.classifier.weights)
+        return np.bincount(self.people.labels[self.people.labels >= 0], minlength=classes)
+
+    def summary(self) -> str:
+        unlabelled = int((self.people.labels < 0).sum())
+        found = (
+            f"{len(self.people.labels)} faces ({unlabelled} of them without a label) of {len(self.people.names)} "
+            f"people, {len(self.people.skipped)} files without a face"
+        )
+        if self.classifier is None:
+            return found
+        return f"{found}; the teacher knows {self.classifier.accuracy:.1%} by its class weights"
+
+
+def _checked(config: RunConfig) -> tuple[Term, ...]:
+    """The method's terms, once every name in the settings is known to be one."""
+    terms, chosen = parse_method(config.distillation.method), config.distillation
+    margin_named(chosen.margin)
+    for text in chosen.subset_teachers:
+        read_subset(text)
+    if config.optimisation.schedule not in SCHEDULES:
+        known = ", ".join(sorted(SCHEDULES))
+        raise UnknownName("no such schedule", config.optimisation.schedule, f"Choose from {known}.")
+    if chosen.teacher is None and {term.name for term in terms} != {"none"}:
+        raise UnknownName("a method for a run with a teacher", chosen.method, "A teacher is trained by none.")
+    return terms
+
+
+def prepared(config: RunConfig, folder: Path) -> Lesson:
+    """Faces and class weights, read from disk where an earlier start left them; the first rank writes them there."""
+    distributed.join()
+    if distributed.rank() > 0:
+        distributed.wait()
+    chosen, (first, last) = config.distillation, config.viewing.photos_each
+    people = prepare_people([Path(root) for root in config.photos], folder, open_detector)
+    teacher = classifier = None
+    if chosen.teacher is not None:
+        teacher = open_embedder(find_model(chosen.teacher), threads=torch.get_num_threads())
+        classifier = inherit(people, teacher, chosen.classifier, folder)  # of all people: subsets share one W
+    if (first, last) != (1, None):
+        people = only_people_with(people, first, last)
+    if distributed.rank() == 0:
+        distributed.wait()
+    return Lesson(people, teacher, classifier, folder)
+
+
+def _run(config: RunConfig, terms: Sequence[Term], lesson: Lesson, init: Mapping[str, torch.Tensor] | None) -> Run:
+    chosen, plan = config.distillation, config.optimisation
+    dim = lesson.teacher.space.dim if lesson.teacher else config.student.dim
+    if dim is None:
+        raise UnknownName("a teacher without a width", "--dim", "Give the length of its embedding.")
+    student = build_student(config.student, dim)
+    if init is not None:
+        begin_from(student, init)
+    setting = Setting(
+        inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights)) if lesson.classifier else None,
+        dim=dim,
+        photos=torch.from_numpy(lesson.photos),
+        scale=chosen.scale,
+        new_margin=partial(margin_named(chosen.margin), chosen.margin_size),
+        subsets=tuple(read_subset(text)[0] for text in chosen.subset_teachers),
+    )
+    pupil = Pupil(distributed.synchronised(student), Criterion(terms, setting), bf16=plan.bf16)
+    return Run(
+        pupil=pupil,
+        optimizer=torch.optim.AdamW(pupil.parameters(), weight_decay=plan.weight_decay),
+        average=_averaged(student, plan.ema),
+        plan=plan,
+        steps=plan.epochs * steps_an_epoch(config, lesson),
+        seed=chosen.seed,
+    )
+
+
+def _averaged(student: nn.Module, decay: float) -> AveragedModel | None:
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(student, multi_avg_fn=average, use_buffers=True) if decay else None
+
+
+def _plan(config: RunConfig, lesson: Lesson) -> ViewPlan:
+    viewing, size, seed = config.viewing, config.optimisation.batch, config.distillation.seed
+    centres = None if lesson.classifier is None else lesson.classifier.weights
+    order = epoch_order(viewing.sampler, lesson.people.labels, size, seed, centres)
+    return ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
+
+
+def _targets(config: RunConfig, terms: Sequence[Term], lesson: Lesson) -> Targets | None:
+    if lesson.teacher is None:
+        return None
+    return open_targets(terms, config.distillation, config.viewing, lesson.people, lesson.teacher, lesson.folder)
+
+
+def _save(run: Run, *, folder: Path, epoch: int | None) -> None:
+    """The checkpoint; after an epoch its weights too, where an epoch is given in steps. The first rank writes."""
+    if distributed.rank() == 0:
+        save_checkpoint(run, folder)
+        if epoch is not None and run.step % epoch == 0:
+            keep_epoch(run, folder, run.step // epoch - 1)
+
+
+@contextmanager
+def _until_told() -> Iterator[Callable[[], bool]]:
+    """Whether a signal has asked to stop, on any rank. Raises KeyboardInterrupt at the end when one has."""
+    told = torch.zeros(())
+
+    def tell(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        told.fill_(1)
+
+    before = {name: signal.signal(name, tell) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(distributed.total(told))
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    if told:
+        raise KeyboardInterrupt
 
 
 @contextmanager
 def _reporting(run: Run, folder: Path) -> Iterator[Report]:
-    """Losses go to TensorBoard, in the run's folder; steps to the terminal."""
-    bar = progress("training", run.steps, done=run.step)
+    """Losses and speed go to TensorBoard, in the run's folder; images to the terminal. The first rank speaks."""
+    if distributed.rank() > 0:
+        yield lambda *_: None
+        return
+    size = run.plan.batch
+    bar = progress("training, images", run.steps * size, done=run.step * size)
     with SummaryWriter(str(folder / "tensorboard")) as board, bar as advance:
         last = run.step
 
-        def report(step: int, parts: Mapping[str, float]) -> None:
+        def report(step: int, seen: Mapping[str, float]) -> None:
             nonlocal last
-            for name, value in parts.items():
+            for name, value in seen.items():
                 board.add_scalar(name, value, step)
-            advance(step - last)
+            advance((step - last) * size)
             last = step
 
         yield report
 
 
-def build_student(student: Student, dim: int) -> nn.Module:
-    """A fresh network in the memory layout that CPUs like."""
-    network = build_backbone(student.backbone, student.side, dim, student.width)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def student_recipe(student: Student, teacher: ModelCard) -> Recipe:
-    """The teacher's view of the face, at the student's size."""
-    return teacher.crop.scaled(student.side, student.side)
-
-
-def _steps_an_epoch(people: People, config: RunConfig) -> int:
-    steps = len(people.labels) // config.optimisation.batch
+def steps_an_epoch(config: RunConfig, lesson: Lesson) -> int:
+    steps = len(_plan(config, lesson).order(0))
     if steps == 0:
-        raise DataUnusable("fewer faces than one batch", len(people.labels), "Add photos, or lower --batch.")
+        raise DataUnusable("fewer faces than one batch", len(lesson.people.labels), "Add photos, or lower --batch.")
     return steps
-
-
-def _summary(people: People, classifier: Classifier) -> str:
-    unlabelled = int((people.labels < 0).sum())
-    return (
-        f"{len(people.labels)} faces ({unlabelled} of them without a label) of {len(people.names)} people, "
-        f"{len(people.skipped)} files without a face; the teacher knows {classifier.accuracy:.1%} by its class means"
-    )

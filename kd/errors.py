@@ -15,6 +15,18 @@ class UnknownName(FacesError):
     code = "unknown_name"
 
 
+class KnobRefused(FacesError):
+    """A knob of a method with a value that it could not train with."""
+
+    code = "knob_refused"
+
+
+class SizeRefused(FacesError):
+    """A side or width that a backbone cannot have."""
+
+    code = "size_refused"
+
+
 class ClassifierRefused(FacesError):
     """Class weights that the teacher itself does not recognise its training people by."""
 
@@ -31,6 +43,12 @@ class CheckpointMismatch(FacesError):
     code = "checkpoint_mismatch"
 
 
+class CheckpointUnwritable(FacesError):
+    """No room, or no right to write; the last checkpoint that was saved is still there."""
+
+    code = "checkpoint_unwritable"
+
+
 class ExportDiffers(FacesError):
     """The exported file does not answer as the network that it was exported from."""
 
@@ -41,3 +59,9 @@ class ProtocolInvalid(FacesError):
     """A protocol file that does not read, or names photos that are not there."""
 
     code = "protocol_invalid"
+
+
+class PlanRefused(FacesError):
+    """A comparison that would not be fair, or could not be told apart afterwards."""
+
+    code = "plan_refused"

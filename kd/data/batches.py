@@ -1,17 +1,17 @@
 """Batches of views, with the teacher's embedding of each where a method asks for it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.embed import ModelEmbedder, Vectors
+from faces.embed import Vectors
 from faces.space import Recipe
 from kd.data.people import People
+from kd.data.targets import Targets
 from kd.data.views import View, augmented_view
 
 _AHEAD: Final = 4  # batches made before they are asked for
@@ -19,61 +19,56 @@ _AHEAD: Final = 4  # batches made before they are asked for
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    crops: NDArray[np.uint8]
-    """(n, height, width, 3) RGB, in the student's Recipe."""
-    labels: NDArray[np.int64]
-    """(n,); -1 where the view shows nobody in particular."""
+    inputs: NDArray[np.uint8] | NDArray[np.float32]
+    """What the network sees: (n, height, width, 3) uint8 RGB crops in its Recipe, or (n, dim) rows of an adapter."""
+    people: NDArray[np.int64]
+    """(n, 2): labels of the person shown and of the one blended in; -1 where nobody knows, or nobody is."""
+    share: NDArray[np.float32]
+    """(n,): of the first person in the view; 1 where nobody is blended in."""
     targets: Vectors | None
     """(n, dim) unit rows: the teacher's embedding of the same views; None where no method asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewPlan:
-    """Which views an epoch shows: view `epoch mod views` of every photo, in an order drawn from the seed."""
+    """Which views an epoch shows: view `epoch mod views` of each photo, in the order that `order` gives."""
 
-    size: int
-    """Views in a batch."""
+    order: Callable[[int], NDArray[np.int64]]
+    """Epoch -> (steps, batch) numbers of photos; every epoch has as many steps."""
     views: int
-    """Different views of one photo; the teacher embeds each once."""
     mixup: float
+    low_resolution: float
     seed: int
 
-
-class Targets:
-    """The teacher's embedding of every view, computed at first use and kept on disk as float16."""
-
-    def __init__(self, file: Path, teacher: ModelEmbedder, people: People, plan: ViewPlan) -> None:
-        shape = (plan.views, len(people.labels), teacher.space.dim)
-        if file.is_file():
-            self._kept = np.load(file, mmap_mode="r+")
-        if not file.is_file() or self._kept.shape != shape:
-            self._kept = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
-        self._teacher = teacher
-
-    def of(self, number: int, photos: NDArray[np.int64], views: list[View]) -> Vectors:
-        """(n, dim) unit rows for view `number` of `photos`."""
-        rows = np.array(self._kept[number, photos], dtype=np.float32)
-        missing = np.flatnonzero(~rows.any(axis=1))  # an embedding is never zero
-        if missing.size:
-            crops = np.stack([views[i].crop(self._teacher.card.crop) for i in missing])
-            self._kept[number, photos[missing]] = self._teacher.embed(crops)
-            rows = np.array(self._kept[number, photos], dtype=np.float32)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    def view(self, people: People, photo: int, number: int) -> View:
+        return augmented_view(
+            people.crops, photo, number, seed=self.seed, mixup=self.mixup, low_resolution=self.low_resolution
+        )
 
 
-def batches(people: People, recipe: Recipe, plan: ViewPlan, targets: Targets | None, *, start: int) -> Generator[Batch]:
-    """Batches without end from step `start` (0-based) on, the same for the same plan wherever one starts."""
-    per_epoch = len(people.labels) // plan.size
+def batches(
+    people: People, recipe: Recipe, plan: ViewPlan, targets: Targets | None, *, start: int, mine: slice
+) -> Generator[Batch]:
+    """Batches without end from step `start` (0-based) on, the same for the same plan wherever one starts.
+
+    mine: the rows of each batch that are this rank's.
+    """
+    per_epoch = len(plan.order(0))
+    kept: dict[int, NDArray[np.int64]] = {}
 
     def make(step: int) -> Batch:
         epoch, within = divmod(step, per_epoch)
-        order = np.random.default_rng([plan.seed, epoch]).permutation(len(people.labels))
-        photos = order[within * plan.size : (within + 1) * plan.size]
-        number = epoch % plan.views
-        views = [augmented_view(people.crops, int(i), number, seed=plan.seed, mixup=plan.mixup) for i in photos]
-        labels = np.where([view.mixed for view in views], -1, people.labels[photos])
-        crops = np.stack([view.crop(recipe) for view in views])
-        return Batch(crops, labels, targets.of(number, photos, views) if targets else None)
+        if epoch not in kept:
+            kept.clear()
+            kept[epoch] = plan.order(epoch)
+        photos = kept[epoch][within][mine]
+        views = [plan.view(people, int(photo), epoch % plan.views) for photo in photos]
+        return Batch(
+            inputs=np.stack([view.crop(recipe) for view in views]),
+            people=shown(people.labels, photos, views),
+            share=np.array([view.share for view in views], dtype=np.float32),
+            targets=None if targets is None else targets.answers(epoch, photos, views),
+        )
 
     with ThreadPoolExecutor(max_workers=1) as pool:  # one, so that the teacher is asked by one thread at a time
         waiting = [pool.submit(make, step) for step in range(start, start + _AHEAD)]
@@ -86,3 +81,9 @@ def batches(people: People, recipe: Recipe, plan: ViewPlan, targets: Targets | N
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def shown(labels: NDArray[np.int64], photos: NDArray[np.int64], views: Sequence[View]) -> NDArray[np.int64]:
+    """(n, 2), as Batch.people has it."""
+    others = [-1 if view.other is None else labels[view.other] for view in views]
+    return np.stack([labels[photos], np.array(others, dtype=np.int64)], axis=1)

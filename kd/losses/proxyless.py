@@ -1,18 +1,26 @@
 """ProxylessKD: the student is trained on the classifier that its teacher was trained with."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from kd.margins import Margin, MarginLogits
+from kd import distributed
+from kd.head import margin_cross_entropy
+from kd.losses.step import Loss, Setting, Step
 
 
-def proxyless(cosines: Tensor, labels: Tensor, logits: MarginLogits, margin: Margin) -> Tensor:
-    """Softmax cross-entropy over margin logits to the frozen class weights: (n, classes), (n,) -> ().
+class Proxyless(Loss):
+    """Margin softmax over the inherited classifier, which never changes. No teacher is asked.
 
-    Rows labelled -1 do not count; a batch without labels gives 0. No teacher is asked.
-    Source: Shi, Ren, Chen, Yan, ProxylessKD (arXiv 2011.00265); its frozen final classifier is `kd.head.FrozenHead`.
+    Rows labelled -1 do not count. Source: Shi, Ren, Chen, Yan, ProxylessKD (arXiv 2011.00265).
     """
-    known = labels >= 0
-    if not known.any():
-        return cosines.sum() * 0
-    return F.cross_entropy(logits(cosines[known], labels[known], margin), labels[known])
+
+    asks_teacher = False
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.head, self.margin, self.scale = setting.head, setting.new_margin(), setting.scale
+
+    def forward(self, step: Step) -> Tensor:
+        rows = margin_cross_entropy(
+            step.vectors, step.raw, step.labels, self.head, self.margin, scale=self.scale, ramp=step.ramp
+        )
+        return distributed.mean(rows)

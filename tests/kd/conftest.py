@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd.config import Distillation, Optimisation, RunConfig, Student
+from kd.config import GROUPS, Distillation, Optimisation, RunConfig, Student, Viewing
 from tests.app.parts import write_model
 
 PEOPLE, PHOTOS = 3, 6
@@ -48,14 +48,28 @@ def config(people: Path, teacher: Path) -> Callable[..., RunConfig]:
     """Settings of a small run; keywords replace any of them, whichever group they are in."""
     base = RunConfig(
         (str(people),),
-        Student(backbone="slimresnet", width=0.25, side=32),
-        Distillation(str(teacher), "proxyless+cosine", "cosface", 0.2, 16.0, views=2, mixup=0.3, seed=3),
-        Optimisation(epochs=3, batch=6, rate=1e-3, decay=0.4, weight_decay=0.0, bf16=False),
+        Student(backbone="slimresnet", width=0.25, side=32, dim=None),
+        Distillation(
+            teacher=str(teacher),
+            classifier="means",
+            head="float32",
+            method="proxyless+cosine",
+            margin="cosface",
+            margin_size=0.2,
+            scale=16.0,
+            subset_teachers=(),
+            epoch_teachers=None,
+            seed=3,
+        ),
+        Viewing(views=2, mixup=0.3, low_resolution=0.0, sampler="photos", photos_each=(1, None), view_seed=0),
+        Optimisation(
+            epochs=3, batch=6, rate=1e-3, schedule="flat", decay=0.4, weight_decay=0.0, clip=5.0, ema=0.0, bf16=False
+        ),
     )
 
     def build(**changes: object) -> RunConfig:
         groups = {}
-        for name in ("student", "distillation", "optimisation"):
+        for name in GROUPS:
             group = getattr(base, name)
             groups[name] = replace(group, **{key: changes.pop(key) for key in list(changes) if hasattr(group, key)})
         return replace(base, **groups, **changes)

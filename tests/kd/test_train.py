@@ -1,6 +1,10 @@
 """The loop: what it learns, how its rate moves, and that an interrupted run goes on exactly."""
 
+import errno
 import json
+import os
+from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import torch
@@ -8,10 +12,10 @@ import torch
 from faces.errors import ModelUnknown
 from kd.checkpoint import load_config, student_weights, trained_steps
 from kd.distil import distil
-from kd.errors import CheckpointMismatch, DataUnusable, LossNotFinite
-from kd.train import rate_at, set_rate
+from kd.errors import CheckpointMismatch, CheckpointUnwritable, DataUnusable, LossNotFinite, UnknownName
+from kd.train import rate_at
 
-QUIET = {"init": None, "tell": print}
+QUIET = {"tell": print}
 
 
 def run(config, folder):
@@ -34,27 +38,68 @@ def test_equal_runs_give_equal_weights(config, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def interrupt_at_step(last):
-    steps = iter(range(last))
+class Stopper:
+    """In place of the signals: asks to stop after so many steps of this process."""
 
-    def interrupted(optimizer, rate):
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        set_rate(optimizer, rate)
+    def __init__(self, steps):
+        self.left = steps
 
-    return interrupted
+    @contextmanager
+    def __call__(self):
+        yield self.asked
+        raise KeyboardInterrupt
+
+    def asked(self):
+        self.left -= 1
+        return self.left == 0
 
 
-def test_a_run_that_was_stopped_goes_on_exactly(config, tmp_path, monkeypatch):
+def interrupted(config, folder, monkeypatch, steps):
+    with monkeypatch.context() as patched:
+        patched.setattr("kd.distil._until_told", Stopper(steps))
+        with pytest.raises(KeyboardInterrupt):
+            run(config, folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "none+adadistill", "margin": "curricularface"},
+        {"method": "ekd+cosine", "margin": "adaface"},
+        {"ema": 0.9, "low_resolution": 0.5, "sampler": "class-uniform", "batch": 4},
+        {"backbone": "iresnet18", "width": 1.0, "rate": 1e-4, "epochs": 1},
+    ],
+    ids=lambda settings: " ".join(map(str, settings.values())) or "as it is",
+)
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_exactly(config, tmp_path, monkeypatch, settings):
+    wanted = config(**{"epochs": 4} | settings)
+    whole = run(wanted, tmp_path / "whole")
+    interrupted(wanted, tmp_path / "halves", monkeypatch, steps=2)
+    assert trained_steps(tmp_path / "halves") == 2
+    resumed = run(wanted, tmp_path / "halves")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_that_was_killed_goes_on_exactly_from_its_last_checkpoint(config, tmp_path, monkeypatch):
     whole = run(config(epochs=4), tmp_path / "whole")
     monkeypatch.setattr("kd.distil._SAVE_EVERY", 5)
     with monkeypatch.context() as patched:
-        patched.setattr("kd.train.set_rate", interrupt_at_step(7))
-        with pytest.raises(KeyboardInterrupt):
+        patched.setattr("kd.train.rate_at", dying_at_step(7))
+        with pytest.raises(SystemExit):
             run(config(epochs=4), tmp_path / "halves")
     assert trained_steps(tmp_path / "halves") == 5
     resumed = run(config(epochs=4), tmp_path / "halves")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def dying_at_step(last):
+    def dying(step, steps, plan):
+        if step == last:
+            raise SystemExit
+        return rate_at(step, steps, plan)
+
+    return dying
 
 
 def test_training_begins_from_given_weights(config, tmp_path):
@@ -66,10 +111,10 @@ def test_training_begins_from_given_weights(config, tmp_path):
 
 def test_the_run_says_what_it_found(config, tmp_path):
     said = []
-    distil(config(epochs=1), tmp_path, init=None, tell=said.append)
+    distil(config(epochs=1), tmp_path, tell=said.append)
     assert said == [
         "18 faces (0 of them without a label) of 3 people, 0 files without a face; "
-        "the teacher knows 100.0% by its class means"
+        "the teacher knows 100.0% by its class weights"
     ]
 
 
@@ -104,12 +149,57 @@ def test_a_run_may_be_given_more_epochs(config, tmp_path):
     assert (trained_steps(tmp_path), load_config(tmp_path).optimisation.epochs) == (6, 2)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(config, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run_names_the_step_and_keeps_the_last_checkpoint(
+    config, tmp_path, monkeypatch
+):
     run(config(epochs=1), tmp_path)
-    monkeypatch.setattr("kd.losses.cosine", lambda vectors, _: vectors.sum() * float("nan"))
-    with pytest.raises(LossNotFinite, match="loss is not finite at step: 6"):
+    seen = count()
+    monkeypatch.setattr(
+        "kd.losses.cosine.cosine", lambda vectors, _: vectors.sum(dim=1) * (float("nan") if next(seen) else 1.0)
+    )
+    with pytest.raises(LossNotFinite, match="loss is not finite at step: 5"):
         run(config(epochs=2), tmp_path)
     assert trained_steps(tmp_path) == 3
+
+
+def test_a_full_disk_is_said_and_costs_no_checkpoint(config, tmp_path, monkeypatch):
+    run(config(epochs=1), tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("kd.checkpoint.write_whole", full_disk)
+        with pytest.raises(CheckpointUnwritable, match="No space left on device"):
+            run(config(epochs=2), tmp_path)
+    assert trained_steps(tmp_path) == 3
+
+
+def full_disk(path, _data):
+    if path.name == "checkpoint.pt":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def test_the_exported_weights_are_the_average_where_one_is_kept(config, tmp_path):
+    plain, averaged = run(config(), tmp_path / "plain"), run(config(ema=0.9), tmp_path / "averaged")
+    assert plain.keys() == averaged.keys()
+    assert not torch.equal(plain["head.project.weight"], averaged["head.project.weight"])
+
+
+def test_a_teacher_is_trained_with_a_classifier_of_its_own(config, tmp_path):
+    run(config(teacher=None, method="none", dim=12, epochs=2), tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["student"]["head.project.weight"].shape[0] == 12
+    assert [values.shape for values in state["criterion"].values() if values.ndim == 2] == [(3, 12)]
+
+
+def test_a_teacher_learns_by_its_own_classifier_alone(config, tmp_path):
+    with pytest.raises(UnknownName, match="A teacher is trained by none"):
+        run(config(teacher=None, method="cosine"), tmp_path)
+
+
+@pytest.mark.parametrize("schedule", ["flat", "cosine", "step"])
+def test_every_schedule_falls_and_never_rises(config, schedule):
+    plan = config(rate=1.0, schedule=schedule).optimisation
+    rates = [rate_at(step, 1000, plan) for step in range(200, 1000)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 2e-3
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])

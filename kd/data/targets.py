@@ -1,0 +1,89 @@
+"""The teacher's embeddings of views: asked for as they are shown, or kept on disk for the next time."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.embed import Crops, Vectors
+from faces.space import Recipe, digest, short_id
+from kd.data.views import View
+
+
+class Oracle(Protocol):
+    """A network that answers for crops in its own Recipe: a Model, or a teacher in the making."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def model_id(self) -> str: ...
+
+    def embed(self, crops: Crops) -> Vectors: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Teaching:
+    """Who teaches which view.
+
+    teacher: (epoch, photo) -> its number among `oracles`; -1 where nobody does, whose target is a row of NaN.
+    """
+
+    oracles: Sequence[Oracle]
+    teacher: Callable[[int, int], int]
+    sharp: bool
+    """The teacher sees a view of low resolution as it was before."""
+    dim: int
+
+    def answers(self, epoch: int, photos: NDArray[np.int64], views: Sequence[View]) -> Vectors:
+        """(n, dim) unit rows: the embedding of each view by its teacher."""
+        rows = np.full((len(photos), self.dim), np.nan, dtype=np.float32)
+        chosen = np.array([self.teacher(epoch, int(photo)) for photo in photos])
+        for number, oracle in enumerate(self.oracles):
+            mine = np.flatnonzero(chosen == number)
+            if mine.size:
+                rows[mine] = oracle.embed(np.stack([views[int(i)].crop(oracle.recipe, sharp=self.sharp) for i in mine]))
+        return rows
+
+
+class KeptAnswers:
+    """`Teaching` of views that come again: each is embedded once, and kept on disk as float16."""
+
+    def __init__(self, folder: Path, teaching: Teaching, *, views: int, photos: int, of: str) -> None:
+        """folder: where. views: different views of a photo. of: what else the views follow from, for the name."""
+        asked = [*(oracle.model_id for oracle in teaching.oracles), str(teaching.sharp), str(views), of]
+        file = folder / f"targets-{short_id(digest(' '.join(asked).encode()))}.npy"
+        if not file.is_file():
+            _create(file, (views, photos, teaching.dim))
+        self._kept = np.load(file, mmap_mode="r+")
+        self._teaching = teaching
+
+    def answers(self, epoch: int, photos: NDArray[np.int64], views: Sequence[View]) -> Vectors:
+        """See Teaching; view `epoch mod views` of each photo."""
+        number = epoch % len(self._kept)
+        rows = np.array(self._kept[number, photos], dtype=np.float32)
+        missing = np.flatnonzero(~rows.any(axis=1))  # an embedding is never zero
+        if missing.size:
+            fresh = self._teaching.answers(epoch, photos[missing], [views[int(i)] for i in missing])
+            self._kept[number, photos[missing]] = fresh
+            rows[missing] = self._kept[number, photos[missing]]
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+Targets = Teaching | KeptAnswers
+
+
+def _create(file: Path, shape: tuple[int, int, int]) -> None:
+    """An empty array on disk; two processes that begin together end with the same file."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape).flush()
+    try:
+        os.link(part, file)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()

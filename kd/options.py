@@ -1,0 +1,94 @@
+"""The options of a training run, shared by the commands that train."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from kd.config import GROUPS, RunConfig
+
+FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+DATA: Final = click.Path(exists=True, path_type=Path)
+NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class PhotosEach(click.ParamType[tuple[int, int | None]]):
+    """`5` or `2-9`, `5-`: photos of one person, at least and at most."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        if isinstance(value, tuple):
+            return value
+        first, dash, last = value.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            self.fail(f"{value!r} is not FIRST-LAST, FIRST- or a number", param, ctx)
+        return int(first), int(last) if last else None if dash else int(first)
+
+
+_LEARNING: Final = (
+    click.option("--margin", default="cosface", show_default=True, help="What the true class must win by."),
+    click.option("--margin-size", default=0.2, show_default=True, help="Radians or cosine, as the margin has it."),
+    click.option("--scale", default=32.0, show_default=True, help="What the cosines are multiplied by."),
+)
+_NETWORK: Final = (
+    click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
+    click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
+    click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of its crop."),
+    click.option("--init", type=FOLDER, help="A Model folder or a run to begin with; a smaller one of its make grows."),
+)
+_VIEWING: Final = (
+    click.option("--views", default=8, show_default=True, type=click.IntRange(1), help="Different views of a photo."),
+    click.option(
+        "--mixup", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of blended views."
+    ),
+    click.option(
+        "--low-resolution", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share shown at 14-56 px."
+    ),
+    click.option("--sampler", default="photos", show_default=True, help="photos, class-uniform, superclass-uniform."),
+    click.option("--photos-each", default="1-", type=PhotosEach(), help="Only people with FIRST-LAST photos."),
+    click.option("--view-seed", default=0, show_default=True, help="What the views follow from, beside the photo."),
+)
+_OPTIMISING: Final = (
+    click.option("--epochs", default=60, show_default=True, type=click.IntRange(1)),
+    click.option("--batch", default=64, show_default=True, type=click.IntRange(2), help="Views of all ranks together."),
+    click.option("--rate", default=4e-3, show_default=True, help="Learning rate after the warm-up."),
+    click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
+    click.option("--decay", default=0.4, show_default=True, help="Last share of the steps in which flat falls to 0."),
+    click.option("--weight-decay", default=0.05, show_default=True),
+    click.option("--clip", default=5.0, show_default=True, help="Greatest norm of a gradient."),
+    click.option(
+        "--ema",
+        default=0.0,
+        show_default=True,
+        type=click.FloatRange(0, 1, max_open=True),
+        help="Decay of a moving average of the weights; 0: none.",
+    ),
+    click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
+)
+_RUNNING: Final = (
+    click.option("--seed", default=0, show_default=True),
+    click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
+    click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
+    click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given."),
+)
+
+
+def training_options(command: Command) -> Command:
+    """Every option of a run but those that only a student or only a teacher has."""
+    for option in reversed((*_LEARNING, *_NETWORK, *_VIEWING, *_OPTIMISING, *_RUNNING)):
+        command = option(command)
+    return command
+
+
+def run_config(photos: tuple[Path, ...], settings: Mapping[str, Any]) -> RunConfig:
+    """The options, as the settings of a run."""
+    groups = {
+        name: group(**{field.name: settings[field.name] for field in fields(group)}) for name, group in GROUPS.items()
+    }
+    return RunConfig(tuple(map(str, photos)), **groups)

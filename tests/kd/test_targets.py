@@ -1,0 +1,102 @@
+"""The teacher is asked once for each view that comes again, and each view by the one who teaches it."""
+
+import numpy as np
+import pytest
+
+from faces.models import open_embedder, read_model
+from kd.data.people import prepare_people
+from kd.data.targets import KeptAnswers, Teaching
+from kd.data.views import augmented_view
+
+VIEWS, PHOTOS = 2, np.arange(18)
+
+
+class CountingTeacher:
+    def __init__(self, embedder, model_id="one"):
+        self.recipe, self.model_id, self.asked, self._embedder = embedder.recipe, model_id, 0, embedder
+
+    def embed(self, crops):
+        self.asked += len(crops)
+        return self._embedder.embed(crops)
+
+
+@pytest.fixture
+def embedder(teacher):
+    return open_embedder(read_model(teacher))
+
+
+@pytest.fixture
+def counting(embedder):
+    return CountingTeacher(embedder)
+
+
+@pytest.fixture
+def show(people, tmp_path):
+    crops = prepare_people([people], tmp_path / "data", lambda: None).crops
+
+    def views(epoch, low_resolution=0.0):
+        return [
+            augmented_view(crops, int(i), epoch % VIEWS, seed=0, mixup=0.0, low_resolution=low_resolution)
+            for i in PHOTOS
+        ]
+
+    return views
+
+
+def teaching(*oracles, teacher=lambda *_: 0, sharp=False):
+    return Teaching(oracles, teacher, sharp, oracles[0]._embedder.space.dim)
+
+
+def kept(folder, asked, of="views"):
+    return KeptAnswers(folder, asked, views=VIEWS, photos=len(PHOTOS), of=of)
+
+
+def test_the_teacher_embeds_the_view_that_the_student_sees(show, counting, tmp_path):
+    views = show(0)
+    expected = counting.embed(np.stack([view.crop(counting.recipe) for view in views]))
+    assert np.allclose(kept(tmp_path, teaching(counting)).answers(0, PHOTOS, views), expected, atol=1e-3)  # float16
+
+
+def test_the_teacher_is_asked_once_for_each_view(show, counting, tmp_path):
+    targets = kept(tmp_path, teaching(counting))
+    for epoch in range(6):
+        targets.answers(epoch, PHOTOS, show(epoch))
+    assert counting.asked == VIEWS * len(PHOTOS)
+
+
+def test_the_first_answer_is_what_is_answered_ever_after(show, counting, tmp_path):
+    targets = kept(tmp_path, teaching(counting))
+    assert np.array_equal(targets.answers(0, PHOTOS, show(0)), targets.answers(VIEWS, PHOTOS, show(0)))
+
+
+def test_answers_are_kept_for_the_next_start(show, counting, tmp_path):
+    kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    assert counting.asked == len(PHOTOS)
+
+
+def test_answers_of_another_teacher_or_to_other_views_are_kept_apart(show, embedder, tmp_path):
+    one, other = CountingTeacher(embedder, "one"), CountingTeacher(embedder, "other")
+    for asked, of in ((one, "views"), (other, "views"), (one, "more views")):
+        kept(tmp_path, teaching(asked), of=of).answers(0, PHOTOS, show(0))
+    assert (one.asked, other.asked) == (2 * len(PHOTOS), len(PHOTOS))
+    assert len(list(tmp_path.glob("targets-*.npy"))) == 3
+
+
+def test_each_view_is_taught_by_its_own_teacher_and_some_by_nobody(show, embedder, tmp_path):
+    even, odd = CountingTeacher(embedder, "even"), CountingTeacher(embedder, "odd")
+    both = teaching(even, odd, teacher=lambda _, photo: -1 if photo == 4 else photo % 2)
+    answers = kept(tmp_path, both).answers(0, PHOTOS, show(0))
+    assert np.flatnonzero(np.isnan(answers).any(axis=1)).tolist() == [4]
+    assert (even.asked, odd.asked) == (8, 9)
+    again = kept(tmp_path, both).answers(0, PHOTOS, show(0))
+    assert np.array_equal(answers, again, equal_nan=True)
+    assert (even.asked, odd.asked) == (8, 9)
+
+
+def test_a_sharp_teacher_sees_what_the_student_no_longer_does(show, counting):
+    views, sharp = show(0, low_resolution=1.0), show(0)
+    blurred = teaching(counting).answers(0, PHOTOS, views)
+    clear = teaching(counting, sharp=True).answers(0, PHOTOS, views)
+    assert np.array_equal(clear, teaching(counting).answers(0, PHOTOS, sharp))
+    assert not np.allclose(blurred, clear)
