@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kd.losses.step import Blend, Setting, Step
 from kd.margins import CosFace
-from tests.kd.losses.relational import rotation, unit_rows
+from tests.kd.losses.relational import unit_rows
 
 CLASSES, DIM, SCALE, MARGIN = 5, 4, 8.0, 0.2
 FLOOR = 0.25  # of a cone, so that a forgotten stretch shows
@@ -98,6 +98,3 @@ def cross_entropy(
     """Softmax cross-entropy of one vector with CosFace's margin, as printed."""
     logits = [scale * (c - margin * (j == label)) for j, c in enumerate(cosines(vector, rows, floor))]
     return math.log(sum(map(math.exp, logits))) - logits[label]
-
-
-__all__ = ["rotation", "unit_rows"]

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from kd.losses import METHODS
-from tests.kd.losses.parts import CLASSES, DIM, inherited, rotation, setting, step, student_rows, unit_rows
+from tests.kd.losses.parts import CLASSES, DIM, inherited, setting, step, student_rows, unit_rows
+from tests.kd.losses.relational import rotation
 
 LABELS = [0, 3, 1, 3, 2, 4, 0]
 SECOND = [-1, -1, 2, -1, -1, -1, 4]
