@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -58,8 +59,8 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     in the order of labels are in the order of names (a label without a readable image has no name); those of several
     files are different people: "0-00000012" is person 12 of the first. A person may have one photo.
 
-    Raises DataUnusable: a root without people, a record file that cannot be used, no face of a named person. What was
-    kept before is replaced when all has been read, and not before.
+    Raises DataUnusable: a root without people, a record file that cannot be used, no face of a named person, a folder
+    that holds something else. What was kept before is replaced when all has been read, and not before.
     """
     folders, records = _sorted_out(roots)
     people_folders = [person for root in folders for person in _people_folders(root)]
@@ -69,8 +70,8 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     listing = [[str(path), path.stat().st_size] for path in files if path.exists()] + [[str(path), 0] for path in empty]
     if (folder / "people.json").is_file() and json.loads((folder / "people.json").read_bytes())["listing"] == listing:
         return read_people(folder)
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    _require_own(folder)
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
         skipped = [(str(path), "no photo in this folder") for path in empty]
@@ -137,6 +138,14 @@ class _Source:
             labels, who = np.unique(kept["labels"], return_inverse=True)
             crops = RecordCrops(Path(str(kept["path"])), str(kept["header"]), kept["offsets"])
         return _Source(crops, who, tuple(f"{prefix}{label:0{DIGITS}}" for label in labels))
+
+
+def _require_own(folder: Path) -> None:
+    """What is about to be replaced must be what was kept here before."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "people.json").is_file():
+        raise DataUnusable(
+            "a folder that holds something else than prepared faces", str(folder), "Give a new one, or empty it."
+        )
 
 
 def _sorted_out(roots: Sequence[Path]) -> tuple[list[Path], list[Path]]:

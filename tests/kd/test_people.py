@@ -82,6 +82,13 @@ def test_a_photo_that_was_added_is_read(people, tmp_path):
     assert "zoe" in prepare_people([tmp_path / "in"], tmp_path / "out", no_detector).names
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(people, tmp_path):
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(DataUnusable, match="something else than prepared faces"):
+        prepare_people([people], tmp_path, no_detector)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
 @pytest.mark.parametrize("setup", ["empty", "unlabelled only"])
 def test_folders_without_people_are_refused(tmp_path, setup):
     (tmp_path / "in").mkdir()
