@@ -66,7 +66,7 @@ class FrozenHead(nn.Module):
     floor: Tensor
 
     def __init__(self, weights: Tensor, store: str = "float32", *, sharded: bool = False) -> None:
-        """weights: (classes, dim), rows of any length, of all classes; may be a mapped file, and is read in chunks.
+        """weights: (classes, dim), rows of any length, of all classes; read a chunk at a time.
 
         store: a name in STORES; int8 is a quarter of float32's size. sharded: keep `distributed.share` of the classes;
         all ranks have to build the head at the same time. Raises UnknownName for another store.
@@ -106,16 +106,6 @@ class FrozenHead(nn.Module):
     def _read(self, which: Tensor | slice) -> Tensor:
         rows = self.rows[which]
         return rows if rows.dtype == torch.float32 else rows.float().mul_(self.scales[which])
-
-    def cosines(self, vectors: Tensor) -> Tensor:
-        """Stretched cosines to every class, whole: (n, dim) unit -> (n, classes). For few classes, or few rows."""
-        everybody = distributed.gather(vectors) if self.sharded else vectors
-        parts = [everybody @ self.chunk(start, min(start + CHUNK, self.held.stop)).T for start in self.held[::CHUNK]]
-        cosines = torch.cat([everybody.new_empty(len(everybody), 0), *parts], dim=1)
-        if self.sharded:
-            mine = distributed.gathered_here(len(vectors), vectors.device)
-            cosines = distributed.gather(cosines.T)[:, mine].T
-        return stretched(cosines, self.floor)
 
 
 class TrainableHead(nn.Module):
@@ -173,8 +163,9 @@ def softmax_divergence(
 ) -> Tensor:
     """KL(softmax of the teacher's logits ‖ softmax of the student's): (n, dim), (n, dim) unit rows -> (n,).
 
-    Logits are `scale` × stretched cosines. No gradient reaches the targets or the rows. Logits being linear in the vector, this is
-    L(v) - L(t) - ⟨∇L(t), v - t⟩ of L, the log of the sum of exponentials: no softmax is ever whole.
+    Logits are `scale` × stretched cosines. No gradient reaches the targets or the rows. Logits being linear in the
+    vector, this is L(v) - L(t) - ⟨∇L(t), v - t⟩ of L, the log of the sum of exponentials (its Bregman
+    divergence): no softmax is ever whole.
     """
     softmax = _Softmax(rows, Margin(0.0), scale, 0.0, chunk)
     nobody = torch.full((len(vectors),), -1, device=vectors.device)
