@@ -34,7 +34,8 @@ FACENET_160: Final = Recipe(
     "facenet-160", 160, 160, ((55.1, 64.2), (103.9, 64.2), (79.5, 92.8), (58.1, 118.0), (100.9, 118.0))
 )
 """Where the five points lie in the box that facenet-pytorch cuts out with its margin of 14, before it stretches the box
-to a square: means over 500 photos, estimated by `benchmarks/facenet_crop.py`. The box is the middle 120 columns."""
+to a square: means over 500 photos, estimated by `benchmarks/facenet_crop.py`. The box is the middle 120 columns.
+docs/decisions/0011-facenet-on-five-points.md"""
 
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {recipe.name: recipe for recipe in (ARCFACE_112, DLIB_CHIP_150, FACENET_160)}

@@ -28,7 +28,7 @@ class SizeRefused(FacesError):
 
 
 class ClassifierRefused(FacesError):
-    """Class weights that the teacher itself does not recognise its training people by."""
+    """Class weights that do not read or do not fit, or that the teacher does not recognise its training people by."""
 
     code = "classifier_refused"
 
@@ -65,3 +65,9 @@ class PlanRefused(FacesError):
     """A comparison that would not be fair, or could not be told apart afterwards."""
 
     code = "plan_refused"
+
+
+class ImportRefused(FacesError):
+    """An option that does not go with where a teacher is imported from."""
+
+    code = "import_refused"

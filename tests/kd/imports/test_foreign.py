@@ -9,7 +9,7 @@ from faces.errors import ModelUnknown, WeightsUnreadable
 from faces.models import open_embedder, read_model
 from faces.space import Input, digest, short_id
 from faces.weights.graph import Graph
-from kd.errors import UnknownName
+from kd.errors import ImportRefused
 from kd.imports import import_teacher
 from tests.faces.parts import DIM, small_network
 
@@ -105,7 +105,7 @@ def test_a_source_that_is_neither_name_nor_file_is_an_error_that_says_what_is(tm
 
 
 def test_an_option_that_does_not_apply_is_refused_rather_than_ignored(file, tmp_path):
-    with pytest.raises(UnknownName, match="preprocessing of its own, and takes no: 'colour, scale'"):
+    with pytest.raises(ImportRefused, match="preprocessing of its own, and takes no: 'colour, scale'"):
         import_teacher("facenet-vggface2", tmp_path / "t", options={"colour": "BGR", "scale": "1"})
-    with pytest.raises(UnknownName, match="weights are for facenet-vggface2, facenet-casia-webface, not for"):
+    with pytest.raises(ImportRefused, match="weights are for facenet-vggface2, facenet-casia-webface, not for"):
         import_teacher(str(file), tmp_path / "t", options={}, weights=file)
