@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from faces.files import write_whole
@@ -151,6 +153,12 @@ def student_weights(folder: Path) -> dict[str, torch.Tensor]:
     if state["average"] is None:
         return dict(state["student"])
     return {name.removeprefix("module."): values for name, values in state["average"].items() if name != "n_averaged"}
+
+
+def own_classifier(folder: Path) -> NDArray[np.float32]:
+    """(classes, dim): the class weights that a teacher's run trained with the network."""
+    state: dict[str, torch.Tensor] = _load(folder / "checkpoint.pt")["criterion"]
+    return np.asarray(state["losses.none.head.weights"].numpy(), dtype=np.float32)
 
 
 def trained_steps(folder: Path) -> int:

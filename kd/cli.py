@@ -10,7 +10,7 @@ from faces.console import Commands, echo_json
 from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
-from kd.options import DATA, FOLDER, run_config, training_options
+from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, run_config, training_options
 
 
 @click.group(cls=Commands)
@@ -77,11 +77,28 @@ def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: 
     return out
 
 
+@teacher.command(name="import")
+@click.argument("source")
+@click.option("--out", required=True, type=NEW_FOLDER, help="The Model folder to write.")
+@click.option("--weights", type=FILE, help="facenet-pytorch's file, instead of downloading it.")
+@click.option("--sha256", help="What the weight file must have.")
+@click.option("--colour", type=click.Choice(["RGB", "BGR"]), help="Order of an ONNX file's channels; AdaFace: BGR.")
+@click.option("--mean", help="Subtracted from its pixels: one number, or three with commas.")
+@click.option("--scale", help="What they are then divided by.")
+@click.option("--crop", help="Which view of the face it was trained on: the name of a recipe.")
+@click.option("--size", help="Pixels of its square crop.")
+def import_command(source: str, out: Path, weights: Path | None, sha256: str | None, **given: str | None) -> None:
+    """Make a teacher's Model of SOURCE: facenet-vggface2, facenet-casia-webface, or the path of an ONNX file."""
+    from kd.imports import import_teacher
+
+    options = {name: value for name, value in given.items() if value is not None}
+    card = import_teacher(source, out, options=options, weights=weights, sha256=sha256)
+    click.echo(f"imported: {out}, model {card.model_id}, Space {card.space_id}")
+
+
 @main.command(name="export")
 @click.argument("run", type=FOLDER)
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The Model folder to write."
-)
+@click.option("--out", required=True, type=NEW_FOLDER, help="The Model folder to write.")
 @click.option("--name", help="Name in the card; the folder's unless given.")
 @click.option("--weights-licence", default="not stated", show_default=True)
 @click.option("--data-licence", default="not stated", show_default=True, help="Terms of the photos trained on.")
@@ -97,28 +114,66 @@ def export_command(run: Path, out: Path, name: str | None, weights_licence: str,
 @main.command(name="evaluate")
 @click.argument("model")
 @click.option("--teacher", help="The student's teacher, for the 2×2; without it MODEL is judged on its own gallery.")
-@click.option("--photos", required=True, type=FOLDER, help="Folder that the protocol's paths are relative to.")
-@click.option("--protocol", required=True, type=FOLDER, help="Folder with *identification.csv and *pairs.csv.")
+@click.option(
+    "--protocol",
+    "protocols",
+    required=True,
+    multiple=True,
+    metavar="[KIND:]PATH",
+    help="lists (CSV files, the default), bin, templates, people or frontal-profile. May be repeated.",
+)
+@click.option("--photos", type=FOLDER, help="Folder that the protocols' paths are relative to; their own unless given.")
+@click.option(
+    "--resolution", "resolutions", multiple=True, type=click.IntRange(4, 112), help="Probes at this size too."
+)
+@click.option("--report", "folder", type=NEW_FOLDER, help="Write report.html, .md, .json and plots here.")
 @click.option("--write-card", metavar="LABEL", help="Write the figures into MODEL's card under this label.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate_command(
-    model: str, teacher: str | None, photos: Path, protocol: Path, write_card: str | None, as_json: bool
+    model: str,
+    teacher: str | None,
+    protocols: tuple[str, ...],
+    photos: Path | None,
+    resolutions: tuple[int, ...],
+    folder: Path | None,
+    write_card: str | None,
+    as_json: bool,
 ) -> None:
     """Can MODEL search the gallery of its teacher? The 2×2 of probe and gallery model, 1:1 and 1:N."""
-    from kd.evaluate.protocol import find_protocol
+    from kd.evaluate.documents import as_json as report_json
+    from kd.evaluate.documents import write_report
+    from kd.evaluate.readers import open_protocol
     from kd.evaluate.report import as_table, evaluate, write_measured
 
-    read = find_protocol(protocol)
+    read = [open_protocol(reference, photos, name=write_card) for reference in protocols]
     judged = find_model(model)
     base = open_embedder(judged if teacher is None else find_model(teacher))
     student = None if teacher is None else open_embedder(judged)
-    grids = evaluate(read, photos, open_detector(), base, student)
+    report = evaluate(read, open_detector(), base, student, resolutions=resolutions)
     if write_card is not None:
-        write_measured(judged, write_card, grids)
+        write_measured(judged, report)
+    if folder is not None:
+        click.echo(f"report: {write_report(report, folder)}", err=True)
     if as_json:
-        echo_json({str(subjects): grid for subjects, grid in grids.items()})
+        click.echo(report_json(report), nl=False)
     else:
-        Console().print(as_table(grids))
+        Console().print(as_table(report))
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--dim", default=128, show_default=True, type=click.IntRange(2), help="Length of the embedding.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def models(names: tuple[str, ...], dim: int, as_json: bool) -> None:
+    """What each backbone, or each of NAMES, costs: parameters, MACs, FLOPs, milliseconds on one thread."""
+    from kd.backbones import BACKBONES
+    from kd.backbones.summary import as_table, cost
+
+    costs = [cost(name, dim=dim) for name in names or BACKBONES]
+    if as_json:
+        echo_json(costs)
+    else:
+        Console().print(as_table(costs))
 
 
 if __name__ == "__main__":

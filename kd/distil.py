@@ -34,7 +34,7 @@ from kd.head import FrozenHead
 from kd.losses import Criterion, Term, parse_method, unanchored
 from kd.losses.step import Setting
 from kd.margins import margin_named
-from kd.oracles import open_targets, read_subset
+from kd.oracles import open_targets, read_subset, require_teachers
 from kd.students import build_student, student_recipe
 from kd.train import SCHEDULES, Pupil, Report, Run, train
 
@@ -115,6 +115,7 @@ def _checked(config: RunConfig) -> tuple[Term, ...]:
     margin_named(chosen.margin)
     for text in chosen.subset_teachers:
         read_subset(text)
+    require_teachers(terms, chosen)
     if config.optimisation.schedule not in SCHEDULES:
         known = ", ".join(sorted(SCHEDULES))
         raise UnknownName("no such schedule", config.optimisation.schedule, f"Choose from {known}.")
@@ -150,7 +151,7 @@ def _run(config: RunConfig, terms: Sequence[Term], lesson: Lesson, init: Mapping
     if init is not None:
         begin_from(student, init)
     setting = Setting(
-        inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights)) if lesson.classifier else None,
+        inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights), chosen.head) if lesson.classifier else None,
         dim=dim,
         photos=torch.from_numpy(lesson.photos),
         scale=chosen.scale,

@@ -16,13 +16,15 @@ from torch import nn
 from faces.files import write_whole
 from faces.models import find_model, read_model
 from faces.runtime import load_network
-from faces.space import Input, Licence, ModelCard, Training, digest, short_id
-from kd.checkpoint import load_config, student_weights, trained_steps
-from kd.config import Distillation, Optimisation, RunConfig, Student
+from faces.space import Input, Licence, ModelCard, Space, Training, digest, short_id
+from kd.checkpoint import load_config, own_classifier, student_weights, trained_steps
+from kd.classifier.files import CLASSIFIER_FILE, write_classifier
+from kd.config import GROUPS, RunConfig
 from kd.data.people import read_people
-from kd.distil import build_student, student_recipe
 from kd.errors import ExportDiffers
 from kd.head import unit
+from kd.options import ONLY_OF_STUDENTS, option_words
+from kd.students import build_student, student_recipe
 from kd.train import MEAN, SCALE
 
 _TOLERANCE: Final = 1e-4  # of a unit row's elements
@@ -37,24 +39,27 @@ def export(run: Path, out: Path, *, name: str, licence: Licence) -> ModelCard:
     file and the network differ by more than 1e-4 on random crops; nothing is then written.
     """
     config = load_config(run)
-    teacher = find_model(config.distillation.teacher).card
-    recipe = student_recipe(config.student, teacher)
-    student = build_student(config.student, teacher.dim)
+    teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
+    dim = config.student.dim if teacher is None else teacher.dim
+    recipe = student_recipe(config.student, None if teacher is None else teacher.crop)
+    student = build_student(config.student, dim or 0)
     student.load_state_dict(student_weights(run))
     student.eval()
     onnx = to_onnx(student, config.student.side)
     out.mkdir(parents=True, exist_ok=True)
     check_export(student, onnx, config.student.side, out)
+    space = Space(digest(onnx), dim or 0, recipe.name) if teacher is None else teacher.space
+    model_id = short_id(digest(onnx))
     card = ModelCard(
         name=name,
-        model_id=short_id(digest(onnx)),
-        role="student",
-        space=teacher.space,
-        space_id=teacher.space_id,
-        teacher_model_id=teacher.model_id,
+        model_id=model_id,
+        role="teacher" if teacher is None else "student",
+        space=space,
+        space_id=space.space_id,
+        teacher_model_id=model_id if teacher is None else teacher.model_id,
         input=Input(recipe.height, recipe.width, "RGB", (MEAN, MEAN, MEAN), SCALE),
         crop=recipe,
-        dim=teacher.dim,
+        dim=space.dim,
         parameters=sum(parameter.numel() for parameter in student.parameters()),
         licence=licence,
         trained=_training(config, run),
@@ -65,6 +70,8 @@ def export(run: Path, out: Path, *, name: str, licence: Licence) -> ModelCard:
     weights = {name: values.contiguous() for name, values in student.state_dict().items()}  # not channels last
     write_whole(out / "model.safetensors", safetensors.torch.save(weights))
     write_whole(out / "model.onnx", onnx)
+    if teacher is None:
+        write_classifier(out / CLASSIFIER_FILE, own_classifier(run), read_people(run / "data").names)
     write_whole(out / "card.json", card.to_json().encode())
     return read_model(out).card
 
@@ -111,14 +118,15 @@ def check_export(student: nn.Module, onnx: bytes, side: int, folder: Path) -> No
 
 
 def command_line(config: RunConfig) -> str:
-    """The `kd train` command that made the run, but for where it wrote."""
-    words = ["kd", "train", *config.photos]
-    for group in (Student, Distillation, Optimisation):
-        values = getattr(config, group.__name__.lower())
+    """The command that made the run, but for where it wrote and what it began from."""
+    alone = config.distillation.teacher is None
+    words = ["kd", "teacher", "train"] if alone else ["kd", "train"]
+    words += config.photos
+    for name, group in GROUPS.items():
+        values = getattr(config, name)
         for field in fields(group):
-            value = getattr(values, field.name)
-            option = "--" + field.name.replace("_", "-")
-            words += ([option] if value else []) if isinstance(value, bool) else [option, str(value)]
+            if not (alone and field.name in ONLY_OF_STUDENTS):
+                words += option_words(field.name, getattr(values, field.name))
     return shlex.join(words)
 
 

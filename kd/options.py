@@ -92,3 +92,20 @@ def run_config(photos: tuple[Path, ...], settings: Mapping[str, Any]) -> RunConf
         name: group(**{field.name: settings[field.name] for field in fields(group)}) for name, group in GROUPS.items()
     }
     return RunConfig(tuple(map(str, photos)), **groups)
+
+
+ONLY_OF_STUDENTS: Final = frozenset({"teacher", "classifier", "head", "method", "subset_teachers", "epoch_teachers"})
+"""Settings that `kd teacher train` has no option for."""
+
+
+def option_words(name: str, value: Any) -> list[str]:
+    """The option that gives a setting its value, as words of a command line; none where it says nothing."""
+    option = "--" + name.replace("_", "-")
+    if name == "subset_teachers":
+        return [word for teacher in value for word in ("--subset-teacher", teacher)]
+    if name == "photos_each":
+        first, last = value
+        return [option, f"{first}-{'' if last is None else last}"]
+    if isinstance(value, bool):
+        return [option] if value else []
+    return [] if value is None else [option, str(value)]

@@ -34,16 +34,25 @@ def asks_teacher(terms: Sequence[Term]) -> bool:
     return any(METHODS[term.name].asks_teacher for term in terms)
 
 
+def require_teachers(terms: Sequence[Term], chosen: Distillation) -> None:
+    """Raises UnknownName where a method needs teachers that are not given, or teachers are given that none needs."""
+    names = {term.name for term in terms}
+    for method, option, given in (
+        ("multistep", "--epoch-teachers", chosen.epoch_teachers is not None),
+        ("subsets", "--subset-teacher", bool(chosen.subset_teachers)),
+    ):
+        if given != (method in names):
+            what = f"{option} is for the method {method} alone" if given else f"{method} needs {option}"
+            raise UnknownName(what, chosen.method, f"Give both {option} and --method {method}, or neither.")
+
+
 def open_targets(
     terms: Sequence[Term], chosen: Distillation, viewing: Viewing, people: People, teacher: ModelEmbedder, folder: Path
 ) -> Targets | None:
     """Whom the run's methods ask about its views; None where they ask nobody.
 
-    Raises UnknownName where a method needs teachers that are not given, and CheckpointMismatch where they are none.
+    Raises CheckpointMismatch where the teachers of epochs are none.
     """
-    names = {term.name for term in terms}
-    _require("multistep" in names, chosen.epoch_teachers is not None, "multistep", "--epoch-teachers")
-    _require("subsets" in names, bool(chosen.subset_teachers), "subsets", "--subset-teacher")
     if not asks_teacher(terms):
         return None
     sharp = any(METHODS[term.name].sharp_teacher for term in terms)
@@ -110,9 +119,3 @@ def _members(people: People, subsets: Sequence[range]) -> NDArray[np.int64]:
     counts = np.bincount(people.labels[people.labels >= 0], minlength=len(people.names))
     of_person = np.array([next((i for i, photos in enumerate(subsets) if count in photos), -1) for count in counts])
     return np.where(people.labels >= 0, of_person[people.labels], -1)
-
-
-def _require(wanted: bool, given: bool, method: str, option: str) -> None:
-    if wanted != given:
-        what = f"{method} needs {option}" if wanted else f"{option} is for the method {method} alone"
-        raise UnknownName(what, "--method", f"Give both {option} and --method {method}, or neither.")

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -14,6 +13,7 @@ from kd.checkpoint import load_config, student_weights, trained_steps
 from kd.distil import distil
 from kd.errors import CheckpointMismatch, CheckpointUnwritable, DataUnusable, LossNotFinite, UnknownName
 from kd.train import rate_at
+from tests.kd.stopping import stop_after
 
 QUIET = {"tell": print}
 
@@ -27,7 +27,7 @@ def test_the_student_comes_nearer_to_its_teacher(config, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setattr("kd.train.LOOK_EVERY", 1)
-    distil(config(epochs=60, mixup=0.0, rate=2e-2), tmp_path, **QUIET)
+    distil(config(epochs=20, mixup=0.0, rate=3e-2), tmp_path, **QUIET)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     losses = [event.value for event in events.Scalars("cosine")]
     assert losses[-1] < losses[0] / 2
@@ -38,29 +38,6 @@ def test_equal_runs_give_equal_weights(config, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-class Stopper:
-    """In place of the signals: asks to stop after so many steps of this process."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    @contextmanager
-    def __call__(self):
-        yield self.asked
-        raise KeyboardInterrupt
-
-    def asked(self):
-        self.left -= 1
-        return self.left == 0
-
-
-def interrupted(config, folder, monkeypatch, steps):
-    with monkeypatch.context() as patched:
-        patched.setattr("kd.distil._until_told", Stopper(steps))
-        with pytest.raises(KeyboardInterrupt):
-            run(config, folder)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -68,14 +45,14 @@ def interrupted(config, folder, monkeypatch, steps):
         {"method": "none+adadistill", "margin": "curricularface"},
         {"method": "ekd+cosine", "margin": "adaface"},
         {"ema": 0.9, "low_resolution": 0.5, "sampler": "class-uniform", "batch": 4},
-        {"backbone": "iresnet18", "width": 1.0, "rate": 1e-4, "epochs": 1},
+        {"backbone": "residual:slimresnet", "method": "residual", "low_resolution": 1.0},
     ],
     ids=lambda settings: " ".join(map(str, settings.values())) or "as it is",
 )
 def test_a_run_that_was_stopped_within_an_epoch_goes_on_exactly(config, tmp_path, monkeypatch, settings):
     wanted = config(**{"epochs": 4} | settings)
     whole = run(wanted, tmp_path / "whole")
-    interrupted(wanted, tmp_path / "halves", monkeypatch, steps=2)
+    stop_after(2, monkeypatch, lambda: run(wanted, tmp_path / "halves"))
     assert trained_steps(tmp_path / "halves") == 2
     resumed = run(wanted, tmp_path / "halves")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -140,7 +117,17 @@ def test_the_photos_of_another_run_are_not_touched(config, people, tmp_path):
 def test_weights_of_another_network_are_refused(config, tmp_path):
     begin = run(config(epochs=1), tmp_path / "first")
     with pytest.raises(CheckpointMismatch, match="weights of another network"):
-        distil(config(epochs=1, width=0.5), tmp_path / "second", init=begin, tell=print)
+        distil(config(epochs=1, backbone="mobilefacenet"), tmp_path / "second", init=begin, tell=print)
+
+
+def test_weights_of_a_narrower_network_grow(config, tmp_path):
+    begin = run(config(epochs=1), tmp_path / "first")
+    distil(config(epochs=1, width=0.5, rate=0.0), tmp_path / "second", init=begin, tell=print)
+    grown = student_weights(tmp_path / "second")["head.project.weight"]
+    old = begin["head.project.weight"]
+    assert grown.shape[1] == 2 * old.shape[1]
+    assert torch.equal(grown[:, : old.shape[1]], old)
+    assert not grown[:, old.shape[1] :].any()
 
 
 def test_a_run_may_be_given_more_epochs(config, tmp_path):
