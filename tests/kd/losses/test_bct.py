@@ -15,7 +15,7 @@ def test_it_is_the_own_loss_and_weight_times_the_inherited_one(weight):
     (own,) = loss.parameters()
     new = [cross_entropy(raw[i], LABELS[i], own, floor=0.0) for i in (0, 2)]
     old = [cross_entropy(raw[i], LABELS[i], inherited().rows) for i in (0, 2)]
-    assert float(loss(step(raw, LABELS))) == pytest.approx((sum(new) + weight * sum(old)) / 2)
+    assert loss(step(raw, LABELS)).item() == pytest.approx((sum(new) + weight * sum(old)) / 2)
 
 
 def test_only_the_new_classifier_is_trained():

@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from kd.errors import UnknownName
 from kd.losses.residual import Residual, residual
 from tests.kd.losses.parts import FLOOR, setting, step, student_rows, unit_rows
 
@@ -54,5 +55,7 @@ def test_its_teacher_sees_sharply():
 
 def test_a_student_of_one_piece_is_refused():
     batch = dataclasses.replace(step(student_rows(1), [0], unit_rows(1)), halves=None)
-    with pytest.raises(TypeError, match="a student without halves"):
+    with pytest.raises(
+        UnknownName, match=r"for students of two halves: 'residual'\. Choose a --backbone residual:NAME"
+    ):
         Residual(setting())(batch)
