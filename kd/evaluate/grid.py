@@ -1,86 +1,141 @@
-"""The 2×2: the same protocol with probes by {S, T} against galleries by {S, T}."""
+"""The 2×2: the same protocol with probes by {S, T} against galleries by {S, T}, and what the four say together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from faces.embed import Vectors
-from faces.space import Cell
-from kd.evaluate.protocol import Identification, Pair, Protocol
-from kd.evaluate.rates import NO_FACE, open_set, pair_accuracy
+from kd.evaluate.bootstrap import Samples, draw_subjects, figure
+from kd.evaluate.figures import (
+    AtThreshold,
+    CellName,
+    Comparison,
+    PairCell,
+    PairResult,
+    SearchCell,
+    SearchResult,
+    Shift,
+    Transfer,
+)
+from kd.evaluate.pairs import fars_told, pair_curves, pair_samples
+from kd.evaluate.photos import Embeddings, Pixels
+from kd.evaluate.protocol import Ints, Pairs, Protocol, Search
+from kd.evaluate.rates import Rates, Weights
+from kd.evaluate.search import (
+    FPIRS,
+    RANKS,
+    Found,
+    Parts,
+    find,
+    flip_samples,
+    parts_of,
+    score_edges,
+    search_curves,
+    search_samples,
+    transfer_samples,
+)
+from kd.evaluate.templates import Rows, pair_scores, template_rows
 
-FPIRS: Final = (0.1, 0.01)
+_CELLS: Final[tuple[CellName, ...]] = ("T→T", "S→T", "S→S", "T→S")
 
-Embeddings = Mapping[str, Vectors]
-"""Photo -> (dim,) unit row; a photo without a face is not in it."""
-
-
-def cells(protocol: Protocol, probes: Embeddings, gallery: Embeddings) -> dict[int, Cell]:
-    """N enrolled Subjects -> the cell, with the protocol's gallery alone and, where it has them, with distractors."""
-    accuracy = _pairs(protocol.pairs, probes, gallery) if protocol.pairs else None
-    sizes = [identify(protocol.identification, probes, gallery, distractors=False, pairs=accuracy)]
-    if protocol.identification.distractor:
-        sizes.append(identify(protocol.identification, probes, gallery, distractors=True, pairs=accuracy))
-    return {cell.subjects: cell for cell in sizes}
+Sides = Mapping[str, Rows]
+"""Of the teacher "T" and, where there is one, the student "S"."""
 
 
-def identify(
-    protocol: Identification, probes: Embeddings, gallery: Embeddings, *, distractors: bool, pairs: float | None
-) -> Cell:
-    """1:N at rank 1. A photo without a face is a miss: it is still a probe, and its Subject is still enrolled."""
-    enrolled = [*protocol.gallery, *(protocol.distractor if distractors else ())]
-    subjects = sorted({subject for _, subject in enrolled})
-    rows = np.array([subjects.index(subject) for _, subject in enrolled])
-    mates = np.array([subjects.index(subject) for _, subject in protocol.probe])
-    mated, found = _top(protocol.probe, enrolled, rows, probes, gallery)
-    non_mated, _ = _top(protocol.nonmated, enrolled, rows, probes, gallery)
-    hit = (found == mates) & (mated > NO_FACE)
-    rates = open_set(mated, hit, non_mated, FPIRS)
-    return Cell(
-        subjects=len(subjects),
-        mated=len(mated),
-        non_mated=len(non_mated),
-        rank1=round(float(hit.mean()), 4),
-        fnir={f"{rate.fpir:g}": round(rate.fnir, 4) for rate in rates},
-        thresholds={f"{rate.fpir:g}": round(rate.threshold, 4) for rate in rates},
-        pairs=None if pairs is None else round(pairs, 4),
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """A protocol with what its people are resampled by."""
+
+    protocol: Protocol
+    subjects: Ints
+    weights: Weights
+
+    def sides(self, embeddings: Mapping[str, Embeddings], dim: int) -> dict[str, Rows]:
+        """The templates by each model; embeddings: of "T" and "S"."""
+        return {side: template_rows(self.protocol.templates, rows, dim) for side, rows in embeddings.items()}
+
+
+def judgement(protocol: Protocol, *, resamples: int, seed: int) -> Judgement:
+    """The same resamples for the same protocol and seed."""
+    subjects = protocol.subjects()
+    templates = [side for pairs in protocol.pairs for side in (pairs.left, pairs.right)]
+    templates += [search.probes for search in protocol.searches]
+    weights = draw_subjects(subjects[np.concatenate(templates)], subjects.max() + 1, resamples=resamples, seed=seed)
+    return Judgement(protocol, subjects, weights)
+
+
+def judge_pairs(judged: Judgement, pairs: Pairs, probes: Sides, gallery: Sides, pixels: Pixels) -> PairResult:
+    """1:1 in each cell; probes: as shown at `pixels`, gallery: as the photos are."""
+    cells: dict[CellName, PairCell] = {}
+    for name in _names(gallery):
+        scores = pair_scores(probes[name[0]], gallery[name[-1]], pairs.left, pairs.right)
+        samples = pair_samples(scores, pairs, judged.subjects, judged.weights)
+        cells[name] = PairCell(
+            figure(samples["accuracy"]) if "accuracy" in samples else None,
+            {f"{far:g}": _at_threshold(samples, "tar", far) for far in fars_told(pairs)},
+            pair_curves(scores, pairs) if pixels is None else None,
+        )
+    genuine = int(pairs.same.sum())
+    return PairResult(judged.protocol.name, pairs.name, pixels, genuine, len(pairs.same) - genuine, cells)
+
+
+def judge_search(judged: Judgement, search: Search, probes: Sides, gallery: Sides, pixels: Pixels) -> SearchResult:
+    """1:N in each cell, and the student beside its teacher; probes and gallery as above."""
+    subjects = judged.subjects
+    parts = parts_of(search, subjects)
+    found = {name: find(parts, subjects, probes[name[0]], gallery[name[-1]]) for name in _names(gallery)}
+    samples = {name: search_samples(one, parts, subjects, judged.weights) for name, one in found.items()}
+    edges = score_edges(list(found.values()))
+    cells = {
+        name: SearchCell(
+            {str(k): figure(samples[name][f"rank {k}"]) for k in RANKS},
+            {f"{fpir:g}": _at_threshold(samples[name], "fnir", fpir) for fpir in FPIRS if len(parts.strangers)},
+            one.impostors,
+            search_curves(one, edges, len(parts.names)) if pixels is None else None,
+        )
+        for name, one in found.items()
+    }
+    return SearchResult(
+        judged.protocol.name,
+        search.name,
+        pixels,
+        len(parts.names),
+        len(parts.mated),
+        len(parts.strangers),
+        cells,
+        _compare(judged, parts, found, samples) if "S" in gallery else None,
     )
 
 
-def _top(
-    photos: Sequence[tuple[str, str]],
-    enrolled: Sequence[tuple[str, str]],
-    rows: NDArray[np.int64],
-    probes: Embeddings,
-    gallery: Embeddings,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Best score and its Subject's number for each photo; NO_FACE where either side gave none."""
-    scores = _matrix([photo for photo, _ in photos], probes, [photo for photo, _ in enrolled], gallery)
-    best = scores.argmax(axis=1)
-    return scores[np.arange(len(best)), best], rows[best]
+def _names(sides: Sides) -> tuple[CellName, ...]:
+    return tuple(name for name in _CELLS if name[0] in sides and name[-1] in sides)
 
 
-def _matrix(left: Sequence[str], probes: Embeddings, right: Sequence[str], gallery: Embeddings) -> NDArray[np.float32]:
-    """(left, right) cosines; NO_FACE in the rows and columns of photos without a face."""
-    scores = np.full((len(left), len(right)), NO_FACE, dtype=np.float32)
-    rows = [i for i, photo in enumerate(left) if photo in probes]
-    columns = [j for j, photo in enumerate(right) if photo in gallery]
-    if rows and columns:
-        a, b = np.stack([probes[left[i]] for i in rows]), np.stack([gallery[right[j]] for j in columns])
-        scores[np.ix_(rows, columns)] = a @ b.T
-    return scores
+def _at_threshold(samples: Samples, rate: str, at: float) -> AtThreshold:
+    return AtThreshold(figure(samples[f"threshold {at:g}"]), figure(samples[f"{rate} {at:g}"]))
 
 
-def _pairs(pairs: Sequence[Pair], probes: Embeddings, gallery: Embeddings) -> float:
-    def score(pair: Pair) -> float:
-        if pair.photo_a not in probes or pair.photo_b not in gallery:
-            return NO_FACE
-        return float(probes[pair.photo_a] @ gallery[pair.photo_b])
-
-    return pair_accuracy(
-        np.array([score(pair) for pair in pairs]),
-        np.array([pair.same for pair in pairs]),
-        np.array([pair.fold for pair in pairs]),
+def _compare(
+    judged: Judgement, parts: Parts, found: Mapping[CellName, Found], samples: Mapping[CellName, Samples]
+) -> Comparison:
+    own, across, alone = (samples[name]["rank 1"] for name in ("T→T", "S→T", "S→S"))
+    deployed = {f"{f:g}": float(samples["T→T"][f"threshold {f:g}"][0]) for f in FPIRS if len(parts.strangers)}
+    really = transfer_samples(found["S→T"], deployed, parts, judged.subjects, judged.weights)
+    before, after = found["T→T"].impostors, found["S→T"].impostors
+    flips = flip_samples(found["T→T"], found["S→T"], parts, judged.subjects, judged.weights)
+    return Comparison(
+        retention=figure(_ratio(across, own)),
+        self_retention=figure(_ratio(alone, own)),
+        gain=figure(across - alone),
+        flips=figure(flips),
+        transfer={
+            name: Transfer(value, figure(really[f"fpir {name}"]), figure(really[f"fnir {name}"]))
+            for name, value in deployed.items()
+        },
+        shift=Shift(after.mean - before.mean, after.deviation - before.deviation, after.quantile - before.quantile),
     )
+
+
+def _ratio(upper: Rates, lower: Rates) -> Rates:
+    return np.divide(upper, lower, out=np.full_like(upper, np.nan), where=lower > 0)

@@ -1,88 +1,117 @@
-"""What is compared with what: LFW-style pairs and open-set identification, read from CSV."""
+"""What is compared with what. A protocol holds no scores and no pixels of photos, only who is meant to be whom."""
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.align import Image
 from kd.errors import ProtocolInvalid
 
-_PAIR_FIELDS: Final = ("photo_a", "photo_b", "same", "fold")
-_IDENTIFICATION_FIELDS: Final = ("photo", "subject", "role")
-_ROLES: Final = ("gallery", "probe", "distractor", "nonmated")
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    photo_a: str
-    photo_b: str
-    same: bool
-    fold: int
+class Template:
+    """What is compared: one photo, or several of one person that are averaged into one."""
+
+    subject: str
+    media: tuple[tuple[str, ...], ...]
+    """Photos, by the medium (a still, a video) that they are from: paths, or keys of `Protocol.crops`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """Photos by the part they play: (photo, subject) each."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """1:1. Columns of equal length; `left` is shown as a probe, `right` is compared with as if it were enrolled."""
 
-    gallery: tuple[tuple[str, str], ...]
-    probe: tuple[tuple[str, str], ...]
-    distractor: tuple[tuple[str, str], ...]
-    nonmated: tuple[tuple[str, str], ...]
+    name: str
+    left: Ints
+    """(n,) indices into the protocol's templates."""
+    right: Ints
+    same: Bools
+    fold: Ints | None
+    """(n,) for the accuracy, whose threshold is chosen on the other folds; None where there are no folds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """1:N. A probe is mated when its Subject is enrolled, else non-mated."""
+
+    name: str
+    gallery: Ints
+    """(g,) indices into the protocol's templates; several of one Subject are one Candidate."""
+    probes: Ints
+    """(p,) likewise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
-    pairs: tuple[Pair, ...]
-    identification: Identification
+    """Everything that is asked of a Model about one set of photos."""
 
-    def photos(self) -> list[str]:
-        """Every photo that is named, once, in a stable order."""
-        ident = self.identification
-        named = [photo for photo, _ in (*ident.gallery, *ident.probe, *ident.distractor, *ident.nonmated)]
-        return sorted({*named, *(p.photo_a for p in self.pairs), *(p.photo_b for p in self.pairs)})
+    name: str
+    templates: tuple[Template, ...]
+    pairs: tuple[Pairs, ...]
+    searches: tuple[Search, ...]
+    crops: Mapping[str, Image] = field(default_factory=dict)
+    """Canonical crops, (128, 128, 3) RGB, of photos that are no files, by key."""
 
+    def subjects(self) -> Ints:
+        """(t,) the number of each template's Subject: 0, 1, …"""
+        names = [template.subject for template in self.templates]
+        return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
-def find_protocol(folder: Path) -> Protocol:
-    """The protocol in a folder with one `*identification.csv` and at most one `*pairs.csv`. Raises ProtocolInvalid."""
-    identification, pairs = sorted(folder.glob("*identification.csv")), sorted(folder.glob("*pairs.csv"))
-    if len(identification) != 1 or len(pairs) > 1:
-        found = ", ".join(path.name for path in (*identification, *pairs)) or "nothing"
-        raise ProtocolInvalid(
-            f"found {found}", str(folder), "A protocol is one *identification.csv and, for 1:1, one *pairs.csv."
-        )
-    return read_protocol(pairs[0] if pairs else None, identification[0])
+    def probes(self) -> Ints:
+        """Every template that is shown as a probe, once."""
+        shown = [pairs.left for pairs in self.pairs] + [search.probes for search in self.searches]
+        return np.unique(np.concatenate(shown))
 
-
-def read_protocol(pairs: Path | None, identification: Path) -> Protocol:
-    """Raises ProtocolInvalid, which names the file and the line."""
-    compared = (
-        ()
-        if pairs is None
-        else tuple(
-            Pair(row["photo_a"], row["photo_b"], row["same"] == "1", int(row["fold"]))
-            for row in _rows(pairs, _PAIR_FIELDS)
-        )
-    )
-    parts: dict[str, list[tuple[str, str]]] = {role: [] for role in _ROLES}
-    for row in _rows(identification, _IDENTIFICATION_FIELDS):
-        if row["role"] not in parts:
-            raise ProtocolInvalid("no such role", row["role"], f"{identification} knows {', '.join(_ROLES)}.")
-        parts[row["role"]].append((row["photo"], row["subject"]))
-    for role in ("gallery", "probe", "nonmated"):
-        if not parts[role]:
-            raise ProtocolInvalid(
-                f"no photo has the role {role}", str(identification), "An open-set protocol needs all."
-            )
-    return Protocol(compared, Identification(**{role: tuple(found) for role, found in parts.items()}))
+    def photos(self, templates: Iterable[int]) -> list[str]:
+        """Every photo of these templates, once, in a stable order."""
+        return sorted({photo for i in templates for medium in self.templates[i].media for photo in medium})
 
 
-def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != fields:
-                raise ProtocolInvalid("unexpected columns", str(path), f"The first line must be {','.join(fields)}.")
-            yield from reader
-    except OSError as error:
-        raise ProtocolInvalid(str(error.strerror), str(path), "Give the path of the protocol's CSV file.") from None
+def photo_templates(subjects: Mapping[str, str], folder: Path) -> tuple[tuple[Template, ...], dict[str, int]]:
+    """A template for each photo, and photo -> its index. subjects: photo -> Subject; photos are relative to folder."""
+    photos = sorted(subjects)
+    templates = tuple(Template(subjects[photo], ((str(folder / photo),),)) for photo in photos)
+    return templates, {photo: index for index, photo in enumerate(photos)}
+
+
+def require_comparisons(protocol: Protocol, source: Path) -> Protocol:
+    """The protocol itself. Raises ProtocolInvalid when a part of it has nobody to recognise, so has no rates."""
+    subjects = protocol.subjects()
+    for pairs in protocol.pairs:
+        if pairs.same.all() or not pairs.same.any():
+            raise ProtocolInvalid("pairs of one kind", str(source), "1:1 needs pairs of one person and of two.")
+    for search in protocol.searches:
+        if not np.isin(subjects[search.probes], subjects[search.gallery]).any():
+            raise ProtocolInvalid("no probe whose Subject is enrolled", str(source), "1:N needs mated probes.")
+    if not (protocol.pairs or protocol.searches):
+        raise ProtocolInvalid("nothing to compare", str(source), "Give pairs, or a gallery and probes.")
+    return protocol
+
+
+def joined_subjects(
+    photos: Iterable[str], known: Mapping[str, str], genuine: Sequence[tuple[str, str]]
+) -> dict[str, str]:
+    """Photo -> Subject, where some Subjects are known and the others are what genuine pairs connect.
+
+    Resampling people needs to know which photos are of one person. A group that nobody names is called by its first
+    photo; a photo in no genuine pair is a Subject of its own.
+    """
+    parent = {photo: photo for photo in photos}
+
+    def root(photo: str) -> str:
+        while parent[photo] != photo:
+            parent[photo] = parent[parent[photo]]
+            photo = parent[photo]
+        return photo
+
+    for a, b in genuine:
+        first, second = sorted((root(a), root(b)))
+        parent[second] = first
+    named = {root(photo): known[photo] for photo in sorted(parent, reverse=True) if photo in known}
+    return {photo: known.get(photo, named.get(root(photo), root(photo))) for photo in parent}
