@@ -73,6 +73,9 @@ def _parse(group: click.Group, words: list[str]) -> None:
         assert words == ["--help"]
         return
     command = group.commands[words[0]]
+    if isinstance(command, click.Group):
+        _parse(command, words[1:])
+        return
     context = click.Context(command, info_name=words[0])
     given, arguments, _ = command.make_parser(context).parse_args(list(words[1:]))
     assert arguments == []

@@ -79,13 +79,13 @@ def test_a_teacher_is_trained_exported_with_its_classifier_and_inherited_from(pe
     student = ["train", people, "--teacher", tmp_path / "teacher", "--epochs", 1, *SMALL]
     multistep = kd(*student, "--out", tmp_path / "m", "--method", "multistep", "--epoch-teachers", tmp_path / "own")
     assert multistep.exit_code == 0, multistep.output
-    inherited = kd(*student, "--out", tmp_path / "p", "--classifier", tmp_path / "teacher" / "classifier.safetensors")
-    assert "by its class weights" in inherited.stderr
+    unfit = kd(*student, "--out", tmp_path / "p", "--classifier", tmp_path / "teacher" / "classifier.safetensors")
+    assert (unfit.exit_code, "accuracy" in unfit.stderr) == (1, True)  # two epochs make no teacher
 
 
 def test_subset_teachers_teach_one_student(people, teacher, tmp_path):
     words = ["train", people, "--teacher", teacher, "--epochs", 1, *SMALL, "--out", tmp_path / "run"]
-    result = kd(*words, "--method", "subsets", "--subset-teacher", f"1-5={teacher}", "--subset-teacher", f"6-={teacher}")
+    result = kd(*words, "--method", "subsets", "--subset-teacher", f"1-6={teacher}")
     assert result.exit_code == 0, result.output
 
 
