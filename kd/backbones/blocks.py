@@ -1,6 +1,20 @@
 """Pieces that the backbones share."""
 
+from collections.abc import Callable
+from typing import Final
+
 from torch import Tensor, nn
+
+MEAN: Final = 127.5
+SCALE: Final = 128.0
+"""Every backbone is given (pixel - MEAN) / SCALE."""
+
+Activation = Callable[[int], nn.Module]
+"""Channels -> an activation; `nn.PReLU` is one as it stands."""
+
+
+def relu(_channels: int) -> nn.Module:
+    return nn.ReLU(inplace=True)
 
 
 def conv_bn(
@@ -15,15 +29,20 @@ def conv_bn(
 class EmbeddingHead(nn.Module):
     """Widen, weigh every place of the map by its own depthwise kernel, project: (n, inputs, s, s) -> (n, dim).
 
+    normalised: the projection has a batch normalisation instead of a bias.
     Source: Chen et al., MobileFaceNets, sec. 3.2 (global depthwise convolution).
     """
 
-    def __init__(self, inputs: int, hidden: int, side: int, dim: int) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, side: int, dim: int, *, activation: Activation = relu, normalised: bool = False
+    ) -> None:
         super().__init__()
         self.widen = conv_bn(inputs, hidden, 1)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = activation(hidden)
         self.weigh = conv_bn(hidden, hidden, side, groups=hidden, padding=0)
-        self.project = nn.Linear(hidden, dim)
+        self.project: nn.Module = nn.Linear(hidden, dim)
+        if normalised:
+            self.project = nn.Sequential(nn.Linear(hidden, dim, bias=False), nn.BatchNorm1d(dim))
 
     def forward(self, features: Tensor) -> Tensor:
         embedding: Tensor = self.project(self.weigh(self.relu(self.widen(features))).flatten(1))
