@@ -10,7 +10,7 @@ from kd.errors import ProtocolInvalid
 def read_columns(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """(line number, values in the order of `fields`) of each line after the first. Raises ProtocolInvalid."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             if tuple(next(reader, ())) != fields:
                 raise ProtocolInvalid("unexpected columns", str(path), f"The first line must be {','.join(fields)}.")

@@ -1,5 +1,6 @@
 """InsightFace's `.bin` evaluation sets: pairs of aligned crops (LFW, CFP-FP, AgeDB-30, CALFW, CPLFW)."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from kd.data.crops import Crops
 from kd.data.evalset import read_evaluation_set
 from kd.evaluate.protocol import Pairs, Protocol, Template, joined_subjects
 
+_LOG: Final = logging.getLogger(__name__)
 _FOLDS: Final = 10
 
 
@@ -22,6 +24,8 @@ def read_evalset(path: Path, photos: Path | None) -> Protocol:  # noqa: ARG001 -
     folds move up by it.
     """
     found = read_evaluation_set(path)
+    if found.skipped:
+        _LOG.warning("%s: %d images do not read, and their pairs are left out", path, len(found.skipped))
     keys = [f"{path}#{index}" for index in range(len(found.crops))]
     genuine = [(keys[a], keys[b]) for (a, b), same in zip(found.pairs.tolist(), found.same, strict=True) if same]
     subjects = joined_subjects(keys, {}, genuine)

@@ -59,20 +59,23 @@ def _read_pairs(path: Path) -> list[_Pair]:
 
 def _read_identification(path: Path) -> dict[str, _Entries]:
     parts: dict[str, _Entries] = {role: [] for role in _ROLES}
+    known: dict[str, str] = {}
     for line, (photo, subject, role) in read_columns(path, _IDENTIFICATION_FIELDS):
         if role not in parts:
             raise bad_line(path, line, f"no such role: {role!r}", f"the roles are {', '.join(_ROLES)}")
+        if known.setdefault(photo, subject) != subject:
+            raise bad_line(path, line, f"photo {photo!r} of two subjects", "a photo is of one")
         parts[role].append((photo, subject))
     for role in ("gallery", "probe", "nonmated"):
         if not parts[role]:
             raise ProtocolInvalid(f"no photo has the role {role}", str(path), "An open-set protocol needs all.")
     enrolled = {subject for _, subject in parts["gallery"]}
-    known = enrolled | {subject for _, subject in parts["distractor"]}
+    others = {subject for _, subject in parts["distractor"]}
     for photo, subject in parts["probe"]:
         if subject not in enrolled:
             raise ProtocolInvalid("a probe whose Subject is not in the gallery", photo, f"Correct {path}.")
     for photo, subject in parts["nonmated"]:
-        if subject in known:
+        if subject in enrolled | others:
             raise ProtocolInvalid("a non-mated probe whose Subject is enrolled", photo, f"Correct {path}.")
     return parts
 

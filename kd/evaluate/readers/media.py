@@ -66,7 +66,8 @@ def _numbered(path: Path, line: int, template: str, number: Mapping[str, int]) -
 
 def _read_pairs(path: Path, number: Mapping[str, int], templates: tuple[Template, ...]) -> Pairs:
     both: Ints = np.array(
-        [[_numbered(path, line, key, number) for key in row] for line, row in read_columns(path, _PAIR_FIELDS)]
+        [[_numbered(path, line, key, number) for key in row] for line, row in read_columns(path, _PAIR_FIELDS)],
+        dtype=np.int64,
     ).reshape(-1, 2)
     subjects = np.array([template.subject for template in templates])
     return Pairs("", both[:, 0], both[:, 1], subjects[both[:, 0]] == subjects[both[:, 1]], None)

@@ -43,7 +43,12 @@ def read_people_folder(root: Path, photos: Path | None) -> Protocol:  # noqa: AR
 
 
 def people_photos(root: Path, inside: str = "") -> list[list[str]]:
-    """The photos of each person that has any, as paths relative to root: PERSON/*, or PERSON/inside/*; by name."""
+    """The photos of each person that has any, as paths relative to root: PERSON/*, or PERSON/inside/*; by name.
+
+    Raises ProtocolInvalid when root is no folder.
+    """
+    if not root.is_dir():
+        raise ProtocolInvalid("not a folder", str(root), "Give a folder of people: ROOT/PERSON/*.jpg.")
     people = sorted(person for person in root.iterdir() if person.is_dir() and not person.name.startswith("."))
     found = [
         [

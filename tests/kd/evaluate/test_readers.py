@@ -1,7 +1,8 @@
 """Protocols from files and folders."""
 
-from types import SimpleNamespace
+import pickle
 
+import cv2
 import numpy as np
 import pytest
 
@@ -119,6 +120,7 @@ def test_either_list_will_do(lists, kept):
         ("dev_pairs.csv", PAIRS.replace(",0,", ",1,"), "pairs of one kind"),
         ("dev_identification.csv", "photo,subject,role\nx,y,visitor\n", r"no such role: 'visitor'.*csv:2"),
         ("dev_identification.csv", "photo,subject,role\na1,ada,gallery\n", "no photo has the role probe"),
+        ("dev_identification.csv", IDENTIFICATION + "a1,bob,probe\n", r"photo 'a1' of two subjects.*csv:8"),
         ("dev_identification.csv", IDENTIFICATION.replace("b2,bob", "b2,eve"), "not in the gallery: 'b2'"),
         ("dev_identification.csv", IDENTIFICATION.replace("c1,cy", "c1,dan"), "is enrolled: 'c1'"),
     ],
@@ -172,6 +174,7 @@ def test_a_probe_is_mated_in_one_gallery_and_not_in_the_other(media):
     [
         ("x_media.csv", MEDIA + "1,bob,still,b3\n", r"template '1' of two subjects.*:8"),
         ("x_template_pairs.csv", "template_a,template_b\n3,9\n", "no such template: '9'"),
+        ("x_template_pairs.csv", "template_a,template_b\n", "pairs of one kind"),
         ("x_template_search.csv", "template,part\n1,G1\n", "no probe or no gallery"),
     ],
 )
@@ -217,18 +220,40 @@ def test_a_folder_without_profiles_is_refused(people):
         open_protocol(f"frontal-profile:{people}")
 
 
-def test_a_bin_is_pairs_in_ten_folds(tmp_path, monkeypatch):
-    crops = [np.full((128, 128, 3), value, np.uint8) for value in range(40)]
-    pairs, same = np.arange(40).reshape(20, 2), np.arange(20) % 2 == 0
-    found = SimpleNamespace(crops=crops, pairs=pairs, same=same)
-    monkeypatch.setattr("kd.evaluate.readers.evalset.read_evaluation_set", lambda _: found)
-    (tmp_path / "lfw.bin").touch()
+def write_bin(path, crops):
+    """Crops 2i and 2i + 1 are pair i; every other pair is genuine."""
+    files = [cv2.imencode(".png", crop[..., ::-1])[1].tobytes() for crop in crops]
+    path.write_bytes(pickle.dumps((files, [i % 2 == 0 for i in range(len(files) // 2)]), protocol=4))
+
+
+def test_a_bin_is_pairs_in_ten_folds(tmp_path):
+    write_bin(tmp_path / "lfw.bin", [np.full((112, 112, 3), value, np.uint8) for value in range(40)])
     protocol = open_protocol(f"bin:{tmp_path / 'lfw.bin'}")
-    (read,) = protocol.pairs
-    assert (protocol.name, read.fold.tolist()) == ("lfw", [i // 2 for i in range(20)])
+    (pairs,) = protocol.pairs
+    assert (protocol.name, pairs.fold.tolist()) == ("lfw", [i // 2 for i in range(20)])
     assert len(set(subjects(protocol, range(40)))) == 30  # ten genuine pairs are ten people
     (shown,) = protocol.photos([7])
-    assert protocol.crops[shown][0, 0, 0] == 7
+    assert (protocol.crops[shown].shape, protocol.crops[shown][60, 60, 0]) == ((128, 128, 3), 7)
+
+
+def test_an_image_of_a_bin_that_does_not_read_is_said_and_its_pair_left_out(tmp_path, caplog):
+    crops = [np.full((112, 112, 3), value, np.uint8) for value in range(39)] + [np.zeros((9, 9, 3), np.uint8)]
+    write_bin(tmp_path / "lfw.bin", crops)
+    protocol = open_protocol(f"bin:{tmp_path / 'lfw.bin'}")
+    assert len(protocol.pairs[0].same) == 19
+    assert "1 images do not read" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["people", "frontal-profile"])
+def test_a_file_is_no_folder_of_people(tmp_path, kind):
+    (tmp_path / "file").touch()
+    with pytest.raises(ProtocolInvalid, match="not a folder"):
+        open_protocol(f"{kind}:{tmp_path / 'file'}")
+
+
+def test_a_list_saved_with_a_byte_order_mark_reads(lists):
+    (lists / "dev_pairs.csv").write_text(PAIRS, encoding="utf-8-sig")
+    assert len(open_protocol(str(lists)).pairs[0].same) == 4
 
 
 def test_every_reader_is_named_in_the_table():

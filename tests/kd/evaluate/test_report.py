@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import re
 from dataclasses import replace
 
@@ -192,3 +193,20 @@ def test_a_teacher_that_finds_nobody_proves_nothing(report):
 
 def test_pairs_alone_answer_no_search(report):
     assert "nothing was searched" in answer(replace(report, searches=()))[0]
+
+
+def test_a_bin_is_judged_by_pairs(models, folder, tmp_path):
+    shown = [folder / f"p{person}" / f"{photo}.png" for person in range(2, PEOPLE) for photo in range(2)]
+    crops = [path.read_bytes() for path in shown]
+    pairs = [(crops[i], crops[i + 1]) for i in range(0, 12, 2)] + [
+        (crops[i], crops[(i + 3) % 12]) for i in range(0, 12, 2)
+    ]
+    mixed = [pairs[i // 2 + 6 * (i % 2)] for i in range(12)]
+    files, same = [file for pair in mixed for file in pair], [i % 2 == 0 for i in range(12)]
+    (tmp_path / "drawn.bin").write_bytes(pickle.dumps((files, same), protocol=4))
+    report = evaluate([open_protocol(f"bin:{tmp_path / 'drawn.bin'}")], None, *map(open_embedder, models), resamples=20)
+    (result,) = report.pairs
+    assert (result.key, result.genuine, result.impostor, report.searches) == ("drawn-pairs", 6, 6, ())
+    assert result.cells["T→T"].accuracy.value > 0.8
+    assert result.cells["T→T"].tar == {}  # six impostors tell no FAR
+    assert "1:1" in as_markdown(report)
