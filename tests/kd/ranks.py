@@ -42,7 +42,9 @@ def _as_rank(rank: int, world: int, meeting: str, work: bytes) -> bytes:
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
     try:
-        return pickle.dumps(function(*arguments))
+        answer = pickle.dumps(function(*arguments))
+        dist.barrier()  # or a rank that has nothing to say leaves before the others have met it
+        return answer
     finally:
         dist.destroy_process_group()
 
