@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from faces.files import write_whole
-from kd.config import RunConfig
+from kd.config import AdaptConfig, RunConfig, Settings
 from kd.errors import CheckpointMismatch, CheckpointUnwritable
 from kd.train import Run
 
@@ -23,30 +23,42 @@ _IN_A_BLOCK: Final = re.compile(r"\.(first|second)\.")  # parameters of a residu
 _LAST_SCALE: Final = "second.1.weight"  # of its last batch normalisation
 
 
-def require_same_run(folder: Path, config: RunConfig) -> None:
+def require_same_run(folder: Path, config: Settings) -> None:
     """Raises CheckpointMismatch, which names what differs, when the folder holds a run with other settings.
 
     `epochs` alone may change: a run can be given more of them, or fewer.
     """
     if (folder / "config.json").is_file():
-        kept, wanted = _comparable(load_config(folder)), _comparable(config)
-        changed = [f"{name} was {kept[name]!r}" for name in kept if kept[name] != wanted[name]]
+        kept, wanted = _comparable(load_settings(folder)), _comparable(config)
+        changed = [f"{name} was {kept[name]!r}" for name in kept if name not in wanted or kept[name] != wanted[name]]
         if changed:
             raise CheckpointMismatch(f"another run lives here ({'; '.join(changed)})", str(folder), "Give a new --out.")
 
 
-def save_config(folder: Path, config: RunConfig) -> None:
+def save_config(folder: Path, config: Settings) -> None:
     """Keep the settings of a run beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "config.json", json.dumps(config.to_dict(), indent=2).encode())
 
 
 def load_config(folder: Path) -> RunConfig:
-    """Raises CheckpointMismatch when the folder holds no run."""
+    """The settings of a run of `kd train`. Raises CheckpointMismatch when the folder holds none."""
+    config = load_settings(folder)
+    if not isinstance(config, RunConfig):
+        raise CheckpointMismatch("a run that trained no network of its own", str(folder), _A_RUN)
+    return config
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings of a run, whichever command made it. Raises CheckpointMismatch when the folder holds none."""
     try:
-        return RunConfig.from_dict(json.loads((folder / "config.json").read_bytes()))
+        values = json.loads((folder / "config.json").read_bytes())
+        return AdaptConfig.from_dict(values) if "adaptation" in values else RunConfig.from_dict(values)
     except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointMismatch("no training run", str(folder), "Give the folder that kd train --out made.") from None
+        raise CheckpointMismatch("no training run", str(folder), _A_RUN) from None
+
+
+_A_RUN: Final = "Give the folder that kd train --out made."
 
 
 def save_checkpoint(run: Run, folder: Path) -> None:
@@ -176,7 +188,7 @@ def _load(file: Path) -> dict[str, Any]:
     return state
 
 
-def _comparable(config: RunConfig) -> dict[str, Any]:
+def _comparable(config: Settings) -> dict[str, Any]:
     groups = json.loads(json.dumps(config.to_dict()))
     photos = groups.pop("photos")
     flat = {name: value for group in groups.values() for name, value in group.items()}

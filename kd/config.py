@@ -89,14 +89,51 @@ class RunConfig:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "RunConfig":
         """The settings that `to_dict` wrote, through JSON. Raises KeyError or TypeError for any other mapping."""
-        groups = {name: _build(group, values[name]) for name, group in GROUPS.items()}
-        return RunConfig(tuple(values["photos"]), **groups)
+        return RunConfig(tuple(values["photos"]), **_groups(GROUPS, values))
 
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """The network of `kd adapt`: a Model that stays as it is, and a head that is trained on what it answers."""
+
+    embedder: str
+    hidden: int
+    """Units between the two layers of the head; 0 for a linear map."""
+    drop: float
+    """The share of those units that a step leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptConfig:
+    photos: tuple[str, ...]
+    adaptation: Adaptation
+    distillation: Distillation
+    viewing: Viewing
+    optimisation: Optimisation
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "AdaptConfig":
+        """See RunConfig."""
+        return AdaptConfig(tuple(values["photos"]), **_groups(ADAPT_GROUPS, values))
+
+
+Settings = RunConfig | AdaptConfig
 
 GROUPS: Final[Mapping[str, type]] = MappingProxyType(
     {"student": Student, "distillation": Distillation, "viewing": Viewing, "optimisation": Optimisation}
 )
 """Name of each group of settings in a RunConfig -> its class."""
+ADAPT_GROUPS: Final[Mapping[str, type]] = MappingProxyType(
+    {"adaptation": Adaptation, "distillation": Distillation, "viewing": Viewing, "optimisation": Optimisation}
+)
+"""The same of an AdaptConfig."""
+
+
+def _groups(groups: Mapping[str, type], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _build(group, values[name]) for name, group in groups.items()}
 
 
 def _build(group: type, values: dict[str, Any]) -> Any:

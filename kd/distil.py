@@ -1,7 +1,7 @@
 """From settings to a trained network: opens what a run needs and hands it to the loop."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,8 @@ from faces.models import find_model, open_embedder
 from kd import distributed
 from kd.checkpoint import begin_from, keep_epoch, require_same_run, restore, save_checkpoint, save_config
 from kd.classifier import Classifier, inherit
-from kd.config import RunConfig
-from kd.data.batches import ViewPlan, batches
+from kd.config import RunConfig, Settings
+from kd.data.batches import Batch, ViewPlan, batches
 from kd.data.people import People, only_people_with, prepare_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
@@ -59,28 +59,61 @@ def distil(
     own unless given. keep_epochs: keep the weights after each epoch, for `multistep`.
     Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
-    terms = _checked(config)
+    terms = checked(config)
+    begin(config, folder)
+    lesson = prepared(config, data or folder / "data")
+    introduce(lesson, terms, tell)
+    dim = lesson.teacher.space.dim if lesson.teacher else config.student.dim
+    if dim is None:
+        raise UnknownName("a teacher without a width", "--dim", "Give the length of its embedding.")
+    student = build_student(config.student, dim)
+    if init is not None:
+        begin_from(student, init)
+    run, order = new_run(config, terms, lesson, student, dim), photo_order(config, lesson)
+    recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
+    viewing = config.viewing
+    plan = ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
+    stream = partial(batches, lesson.people, recipe, plan, _targets(config, terms, lesson))
+    go_through(run, config, folder, stream, tell, keep_each=len(order(0)) if keep_epochs else None)
+
+
+def begin(config: Settings, folder: Path) -> None:
+    """Set the process up for a run. Raises CheckpointMismatch when the folder holds a run with other settings."""
     torch.manual_seed(config.distillation.seed)
     cv2.setNumThreads(1)  # views are made beside the network: a second pool of threads would fight the first
     torch.set_flush_denormal(True)  # batch normalisation's slow tail otherwise costs a tenth of the time
     require_same_run(folder, config)
-    lesson = prepared(config, data or folder / "data")
+
+
+def introduce(lesson: "Lesson", terms: Sequence[Term], tell: Tell) -> None:
+    """Tell what was found before the first step."""
     if distributed.rank() == 0:
         tell(lesson.summary())
         if unanchored(terms):
             tell("no method here ties the student to the teacher's space: alone it cannot search the teacher's gallery")
-    run, plan = _run(config, terms, lesson, init), _plan(config, lesson)
+
+
+def go_through(
+    run: Run,
+    config: Settings,
+    folder: Path,
+    stream: Callable[..., Generator[Batch]],
+    tell: Tell,
+    *,
+    keep_each: int | None = None,
+) -> None:
+    """Train to the end of the run, from the folder's checkpoint on where there is one.
+
+    stream: (start=, mine=) -> the batches from step `start` on, as `kd.data.batches.batches` gives them. keep_each:
+    keep the student's weights every so many steps.
+    """
     save_config(folder, config)
     if restore(run, folder):
         tell(f"going on from step {run.step} of {run.steps}")
-    epoch = len(plan.order(0))
-    recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
-    targets = _targets(config, terms, lesson)
-    mine = distributed.share(config.optimisation.batch)
-    stream = batches(lesson.people, recipe, plan, targets, start=run.step, mine=mine)
-    save = partial(_save, folder=folder, epoch=epoch if keep_epochs else None)
-    with closing(stream), _reporting(run, folder) as report, _until_told() as stopped:
-        train(run, stream, report=report, save=save, save_every=epoch if keep_epochs else _SAVE_EVERY, stopped=stopped)
+    shown = stream(start=run.step, mine=distributed.share(config.optimisation.batch))
+    save = partial(_save, folder=folder, epoch=keep_each)
+    with closing(shown), _reporting(run, folder) as report, _until_told() as stopped:
+        train(run, shown, report=report, save=save, save_every=keep_each or _SAVE_EVERY, stopped=stopped)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,8 +142,8 @@ class Lesson:
         return f"{found}; the teacher knows {self.classifier.accuracy:.1%} by its class weights"
 
 
-def _checked(config: RunConfig) -> tuple[Term, ...]:
-    """The method's terms, once every name in the settings is known to be one."""
+def checked(config: Settings) -> tuple[Term, ...]:
+    """The method's terms, once every name in the settings is known to be one. Raises UnknownName, KnobRefused."""
     terms, chosen = parse_method(config.distillation.method), config.distillation
     margin_named(chosen.margin)
     for text in chosen.subset_teachers:
@@ -124,7 +157,7 @@ def _checked(config: RunConfig) -> tuple[Term, ...]:
     return terms
 
 
-def prepared(config: RunConfig, folder: Path) -> Lesson:
+def prepared(config: Settings, folder: Path) -> Lesson:
     """Faces and class weights, read from disk where an earlier start left them; the first rank writes them there."""
     distributed.join()
     if distributed.rank() > 0:
@@ -142,14 +175,9 @@ def prepared(config: RunConfig, folder: Path) -> Lesson:
     return Lesson(people, teacher, classifier, folder)
 
 
-def _run(config: RunConfig, terms: Sequence[Term], lesson: Lesson, init: Mapping[str, torch.Tensor] | None) -> Run:
+def new_run(config: Settings, terms: Sequence[Term], lesson: Lesson, student: nn.Module, dim: int) -> Run:
+    """A run that has done no step yet, of a student that answers with rows of length `dim`."""
     chosen, plan = config.distillation, config.optimisation
-    dim = lesson.teacher.space.dim if lesson.teacher else config.student.dim
-    if dim is None:
-        raise UnknownName("a teacher without a width", "--dim", "Give the length of its embedding.")
-    student = build_student(config.student, dim)
-    if init is not None:
-        begin_from(student, init)
     setting = Setting(
         inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights), chosen.head) if lesson.classifier else None,
         dim=dim,
@@ -174,11 +202,11 @@ def _averaged(student: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(student, multi_avg_fn=average, use_buffers=True) if decay else None
 
 
-def _plan(config: RunConfig, lesson: Lesson) -> ViewPlan:
-    viewing, size, seed = config.viewing, config.optimisation.batch, config.distillation.seed
+def photo_order(config: Settings, lesson: Lesson) -> Callable[[int], NDArray[np.int64]]:
+    """Epoch -> (steps, batch) numbers of photos."""
     centres = None if lesson.classifier is None else lesson.classifier.weights
-    order = epoch_order(viewing.sampler, lesson.people.labels, size, seed, centres)
-    return ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
+    size, seed = config.optimisation.batch, config.distillation.seed
+    return epoch_order(config.viewing.sampler, lesson.people.labels, size, seed, centres)
 
 
 def _targets(config: RunConfig, terms: Sequence[Term], lesson: Lesson) -> Targets | None:
@@ -234,8 +262,9 @@ def _reporting(run: Run, folder: Path) -> Iterator[Report]:
         yield report
 
 
-def steps_an_epoch(config: RunConfig, lesson: Lesson) -> int:
-    steps = len(_plan(config, lesson).order(0))
+def steps_an_epoch(config: Settings, lesson: Lesson) -> int:
+    """Raises DataUnusable when there is not one."""
+    steps = len(photo_order(config, lesson)(0))
     if steps == 0:
         raise DataUnusable("fewer faces than one batch", len(lesson.people.labels), "Add photos, or lower --batch.")
     return steps
