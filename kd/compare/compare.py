@@ -44,6 +44,10 @@ def compare(
     CheckpointUnwritable where nothing more can be kept.
     """
     checked(plan)
+    if not protocol.searches:
+        raise PlanRefused(
+            "nobody is searched for in the protocol", protocol.name, "Give one with a gallery and probes."
+        )
     if len(plan.seeds) < SEEDS_FOR_A_SPREAD:
         tell(f"fewer than {SEEDS_FOR_A_SPREAD} seeds: how much of a difference is chance cannot be told")
     hall, runs, pace = _open(plan, protocol, folder, data or folder / "data", init, tell), plan.runs(), _Pace()

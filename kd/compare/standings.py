@@ -63,8 +63,9 @@ class Row:
         return self.figure(search, cell, lambda one: one.rank1)
 
     def retention(self, search: str, cell: CellName = "S→T") -> Spread:
-        """Rank 1 divided by T→T's."""
-        return Spread(tuple(out.grids[search][cell].rank1 / out.grids[search]["T→T"].rank1 for out in self.done))
+        """Rank 1 divided by T→T's; none where the teacher finds nobody."""
+        grids = [outcome.grids[search] for outcome in self.done]
+        return Spread(tuple(grid[cell].rank1 / grid["T→T"].rank1 for grid in grids if grid["T→T"].rank1 > 0))
 
     @property
     def seconds(self) -> Spread:

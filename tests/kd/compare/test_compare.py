@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +171,11 @@ def test_without_a_teacher_there_is_nothing_to_compare(config, protocol, tmp_pat
     alone = Plan(config(teacher=None, dim=8), (Rival("nobody", "none"),), (0, 1, 2))
     with pytest.raises(PlanRefused, match="nobody to learn from"):
         compare(alone, protocol, tmp_path, tell=quiet)
+
+
+def test_a_protocol_of_pairs_alone_cannot_tell_who_searches_best(plan, protocol, tmp_path):
+    with pytest.raises(PlanRefused, match="nobody is searched for in the protocol: 'faces'"):
+        compare(plan, replace(protocol, searches=()), tmp_path, tell=quiet)
 
 
 def test_a_photo_of_the_protocol_that_is_not_there_is_named(plan, people, tmp_path):
