@@ -46,4 +46,4 @@ def _frame(axes: "Axes", teacher: Cell) -> None:
     axes.axline((0, 0), slope=1, color="0.7", linestyle="--", linewidth=1)
     axes.axhline(teacher.rank1, color="black", linewidth=1)
     axes.annotate("T→T", (0.01, teacher.rank1), xycoords=("axes fraction", "data"), va="bottom")
-    axes.set(xlabel="S→S rank-1", ylabel="S→T rank-1", title=f"N = {teacher.subjects:,}", xlim=(0, 1), ylim=(0, 1.05))
+    axes.set(xlabel="S→S rank-1", ylabel="S→T rank-1", title=f"N = {teacher.subjects:,}", ylim=(0, 1.05))

@@ -67,8 +67,8 @@ def _conditions(plan: Plan, standings: Standings, teacher_seconds: float) -> str
         f"Student: {student.backbone}, width {student.width:g}, {student.side} pixels; {budget} views a run, "
         f"{shown.views} different ones of a photo. {runs} of {len(plan.runs())} runs are done, seeds "
         f"{', '.join(map(str, plan.seeds))}: mean ± standard deviation over them. Retention is rank-1 divided by "
-        "T→T's. Seconds are of training on 1,000 views without waiting for data; the teacher takes "
-        f"{teacher_seconds:.2f} s for 1,000 views that it has not answered yet."
+        "T→T's. Seconds are of training on 1,000 views without waiting for data, beside whatever else the machine did; "
+        f"the teacher took {teacher_seconds:.2f} s for 1,000 views, once for each that a method asks it about."
     )
 
 
