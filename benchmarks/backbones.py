@@ -68,7 +68,7 @@ class Contender:
     def round(self) -> None:
         self.network.train()
         start = time.perf_counter()
-        loss = cosine(unit(self.network(self.crops)), self.targets)
+        loss = cosine(unit(self.network(self.crops)), self.targets).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
