@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from app.references import absolute, starting_model
 from app.settings import Settings
 from app.swap import Active, Switch
-from faces.detect import open_detector
+from faces.detect import Detects, open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
 from faces.space import Recipe
-from index.build import Detects
 from index.calibrate import calibrate, chosen
 from index.gallery import LocalGallery, open_gallery
 from index.identify import Identified, identify

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,12 @@ class Face:
     """How sure the detector is, 0.7 to 1."""
     landmarks: Floats
     """(5, 2): x, y in pixels of left eye, right eye, nose, left and right mouth corner; may lie outside the photo."""
+
+
+class Detects(Protocol):
+    """What is asked of a Detector; from several threads at once."""
+
+    def detect(self, images: Sequence[Image]) -> list[list[Face]]: ...
 
 
 class Detector:

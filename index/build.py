@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from faces.align import Image, align
-from faces.detect import Face
+from faces.align import align
+from faces.detect import Detects
 from faces.embed import Crops, Embedder
 from faces.errors import ImageRefused
 from faces.image import IMAGE_SUFFIXES, ImageLimits, read_image
@@ -23,12 +23,6 @@ from index.gallery import Enrolment, LocalGallery, Template, require_subject_id
 
 _BATCH: Final = 32  # photos a commit: an interruption loses the work of a second or two
 _LAYOUT: Final = "A folder of people holds one folder a person, named with the subject id, with photos in it."
-
-
-class Detects(Protocol):
-    """What is asked of a Detector; from several threads at once."""
-
-    def detect(self, images: Sequence[Image]) -> list[list[Face]]: ...
 
 
 class CardEmbedder(Embedder, Protocol):

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from faces.align import Image
-from faces.detect import Face
+from faces.detect import Detects, Face
 from faces.embed import ModelEmbedder
 from faces.pipeline import align_faces
 from faces.quality import Quality, assess
-from index.build import Detects
 from index.calibrate import Decision, Threshold, decide
 from index.gallery import Candidate, GalleryStats, LocalGallery
 
