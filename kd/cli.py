@@ -58,7 +58,6 @@ def train_teacher(photos: tuple[Path, ...], keep_epochs: bool, **settings: Any) 
 def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: bool = False) -> Path:
     import torch
 
-    from kd.checkpoint import initial_weights
     from kd.distil import distil
 
     if settings["threads"] is not None:
@@ -69,7 +68,6 @@ def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: 
     distil(
         run_config(photos, settings),
         out,
-        init=None if settings["init"] is None else initial_weights(settings["init"]),
         tell=lambda sentence: click.echo(sentence, err=True),
         data=settings["data"],
         keep_epochs=keep_epochs,
@@ -119,7 +117,7 @@ def export_command(run: Path, out: Path, name: str | None, weights_licence: str,
     "protocols",
     required=True,
     multiple=True,
-    metavar="[KIND:]PATH",
+    metavar="[NAME=][KIND:]PATH",
     help="lists (CSV files, the default), bin, templates, people or frontal-profile. May be repeated.",
 )
 @click.option("--photos", type=FOLDER, help="Folder that the protocols' paths are relative to; their own unless given.")
@@ -127,7 +125,11 @@ def export_command(run: Path, out: Path, name: str | None, weights_licence: str,
     "--resolution", "resolutions", multiple=True, type=click.IntRange(4, 112), help="Probes at this size too."
 )
 @click.option("--report", "folder", type=NEW_FOLDER, help="Write report.html, .md, .json and plots here.")
-@click.option("--write-card", metavar="LABEL", help="Write the figures into MODEL's card under this label.")
+@click.option(
+    "--write-card",
+    metavar="LABEL",
+    help="Write the figures into MODEL's card under this label, or the NAMEs of several protocols.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate_command(
     model: str,
@@ -158,6 +160,57 @@ def evaluate_command(
         click.echo(report_json(report), nl=False)
     else:
         Console().print(as_table(report))
+
+
+@main.command(name="compare")
+@click.argument("photos", nargs=-1, required=True, type=DATA)
+@click.option("--teacher", required=True, help="The Model that defines the Space.")
+@click.option("--protocol", required=True, help="What students are judged by, as kd evaluate takes it.")
+@click.option("--judged-photos", type=FOLDER, help="Folder that the protocol's paths are relative to.")
+@click.option(
+    "--rival",
+    "rivals",
+    multiple=True,
+    metavar="[LABEL=]METHOD[; SETTING=VALUE]",
+    help="A method to compare; all that need nothing but a teacher unless given. Relational ones are anchored besides.",
+)
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="From --seed on.")
+@click.option("--classifier", default="means", show_default=True, help="The teacher's class weights, or their means.")
+@click.option("--head", default="float32", show_default=True, help="How they are stored: float32, bfloat16 or int8.")
+@training_options
+def compare_command(
+    photos: tuple[Path, ...],
+    protocol: str,
+    judged_photos: Path | None,
+    rivals: tuple[str, ...],
+    seeds: int,
+    **settings: Any,
+) -> None:
+    """Train the same student by each method, on the same PHOTOS and budget: who searches TEACHER's gallery best?
+
+    The same command run again goes on where it stopped; two of them may work on one folder.
+    """
+    import torch
+
+    from kd.compare.compare import compare
+    from kd.compare.plan import RIVALS, Plan, both_ways, parse_rival
+    from kd.evaluate.readers import open_protocol
+
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    shared = {"method": "none", "subset_teachers": (), "epoch_teachers": None, "dim": None}
+    chosen = tuple(map(parse_rival, rivals)) or RIVALS
+    first = settings["seed"]
+    plan = Plan(run_config(photos, settings | shared), both_ways(chosen), tuple(range(first, first + seeds)))
+    out = settings["out"]
+    compare(
+        plan,
+        open_protocol(protocol, judged_photos),
+        out,
+        data=settings["data"],
+        tell=lambda sentence: click.echo(sentence, err=True),
+    )
+    click.echo((out / "comparison.md").read_text(encoding="utf-8"))
 
 
 @main.command()

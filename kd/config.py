@@ -39,7 +39,8 @@ class Distillation:
     """How the frozen class weights are stored."""
     method: str
     margin: str
-    margin_size: float
+    margin_size: float | None
+    """None: the usual one of the margin."""
     scale: float
     subset_teachers: tuple[str, ...]
     """`FIRST-LAST=MODEL`: a teacher of the people with so many photos."""
@@ -73,6 +74,8 @@ class Student:
     side: int
     dim: int | None
     """Of a teacher's embedding; None for a student, which has its teacher's."""
+    init: str | None
+    """The Model folder or run whose weights it begins with; None for chance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,15 @@ from faces.detect import open_detector
 from faces.embed import ModelEmbedder
 from faces.models import find_model, open_embedder
 from kd import distributed
-from kd.checkpoint import begin_from, keep_epoch, require_same_run, restore, save_checkpoint, save_config
+from kd.checkpoint import (
+    begin_from,
+    initial_weights,
+    keep_epoch,
+    require_same_run,
+    restore,
+    save_checkpoint,
+    save_config,
+)
 from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.data.batches import Batch, ViewPlan, batches
@@ -47,16 +55,15 @@ def distil(
     config: RunConfig,
     folder: Path,
     *,
-    init: Mapping[str, torch.Tensor] | None = None,
     tell: Tell,
     data: Path | None = None,
     keep_epochs: bool = False,
 ) -> None:
     """Train until `config.optimisation.epochs` are done, going on from the folder's checkpoint where there is one.
 
-    init: weights to begin from instead of chance. tell: told in sentences what was found before the first step.
-    data: where the prepared faces and the teacher's answers are kept, for runs that share them; a folder of the run's
-    own unless given. keep_epochs: keep the weights after each epoch, for `multistep`.
+    tell: told in sentences what was found before the first step. data: where the prepared faces and the teacher's
+    answers are kept, for runs that share them; a folder of the run's own unless given. keep_epochs: keep the weights
+    after each epoch, for `multistep`.
     Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
     terms = checked(config)
@@ -67,8 +74,8 @@ def distil(
     if dim is None:
         raise UnknownName("a teacher without a width", "--dim", "Give the length of its embedding.")
     student = build_student(config.student, dim)
-    if init is not None:
-        begin_from(student, init)
+    if config.student.init is not None:
+        begin_from(student, initial_weights(Path(config.student.init)))
     run, order = new_run(config, terms, lesson, student, dim), photo_order(config, lesson)
     recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
     viewing = config.viewing
@@ -89,7 +96,7 @@ def introduce(lesson: "Lesson", terms: Sequence[Term], tell: Tell) -> None:
     """Tell what was found before the first step."""
     if distributed.rank() == 0:
         tell(lesson.summary())
-        if unanchored(terms):
+        if lesson.teacher and unanchored(terms):
             tell("no method here ties the student to the teacher's space: alone it cannot search the teacher's gallery")
 
 
@@ -178,12 +185,15 @@ def prepared(config: Settings, folder: Path) -> Lesson:
 def new_run(config: Settings, terms: Sequence[Term], lesson: Lesson, student: nn.Module, dim: int) -> Run:
     """A run that has done no step yet, of a student that answers with rows of length `dim`."""
     chosen, plan = config.distillation, config.optimisation
+    margin = margin_named(chosen.margin)
     setting = Setting(
-        inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights), chosen.head) if lesson.classifier else None,
+        inherited=FrozenHead(torch.from_numpy(lesson.classifier.weights), chosen.head, sharded=distributed.world() > 1)
+        if lesson.classifier
+        else None,
         dim=dim,
         photos=torch.from_numpy(lesson.photos),
         scale=chosen.scale,
-        new_margin=partial(margin_named(chosen.margin), chosen.margin_size),
+        new_margin=partial(margin, margin.usual if chosen.margin_size is None else chosen.margin_size),
         subsets=tuple(read_subset(text)[0] for text in chosen.subset_teachers),
     )
     pupil = Pupil(distributed.synchronised(student), Criterion(terms, setting), bf16=plan.bf16)

@@ -33,7 +33,9 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
 
 _LEARNING: Final = (
     click.option("--margin", default="cosface", show_default=True, help="What the true class must win by."),
-    click.option("--margin-size", default=0.2, show_default=True, help="Radians or cosine, as the margin has it."),
+    click.option(
+        "--margin-size", type=float, help="Radians or cosine, as the margin has it; its usual one unless given."
+    ),
     click.option("--scale", default=32.0, show_default=True, help="What the cosines are multiplied by."),
 )
 _NETWORK: Final = (
@@ -88,6 +90,7 @@ def training_options(command: Command) -> Command:
 
 def run_config(photos: tuple[Path, ...], settings: Mapping[str, Any]) -> RunConfig:
     """The options, as the settings of a run."""
+    settings = {**settings, "init": None if settings["init"] is None else str(settings["init"])}
     groups = {
         name: group(**{field.name: settings[field.name] for field in fields(group)}) for name, group in GROUPS.items()
     }

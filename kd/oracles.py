@@ -23,6 +23,7 @@ from kd.data.targets import KeptAnswers, Targets, Teaching
 from kd.errors import CheckpointMismatch, UnknownName
 from kd.head import unit
 from kd.losses import METHODS, Term
+from kd.losses.subsets import subset_of
 from kd.students import build_student, student_recipe
 from kd.train import as_input
 
@@ -115,7 +116,7 @@ class EpochTeacher:
 
 
 def _members(people: People, subsets: Sequence[range]) -> NDArray[np.int64]:
-    """(photos,): the first subset that each photo's person belongs to, by the number of photos; -1 where none."""
+    """(photos,): the subset that each photo's person belongs to, by their number of photos; -1 where none."""
     counts = np.bincount(people.labels[people.labels >= 0], minlength=len(people.names))
-    of_person = np.array([next((i for i, photos in enumerate(subsets) if count in photos), -1) for count in counts])
+    of_person = subset_of(torch.from_numpy(counts), subsets).numpy()
     return np.where(people.labels >= 0, of_person[people.labels], -1)

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from faces.embed import Crops
 from kd import distributed
+from kd.backbones.blocks import MEAN, SCALE
 from kd.config import Optimisation
 from kd.data.batches import Batch
 from kd.head import unit
@@ -24,8 +25,6 @@ from kd.watch import Watch
 
 _WARMUP: Final = 200  # steps
 LOOK_EVERY: Final = 50  # steps between looks at the loss: reading it waits for the device
-MEAN: Final = 127.5
-SCALE: Final = 128.0
 
 Report = Callable[[int, Mapping[str, float]], None]
 

@@ -29,9 +29,7 @@ _ENDS: Final = (CheckpointMismatch, CheckpointUnwritable)
 """What is wrong with the folder, not with a method: going on would lose what is there."""
 
 
-def compare(
-    plan: Plan, protocol: Protocol, folder: Path, *, data: Path | None = None, init: Weights | None = None, tell: Tell
-) -> Standings:
+def compare(plan: Plan, protocol: Protocol, folder: Path, *, data: Path | None = None, tell: Tell) -> Standings:
     """Train each rival with each seed, judge it, and write comparison.md, .json and .png into `folder`:
     the tables after every run, the plot at the end.
 
@@ -50,7 +48,7 @@ def compare(
         )
     if len(plan.seeds) < SEEDS_FOR_A_SPREAD:
         tell(f"fewer than {SEEDS_FOR_A_SPREAD} seeds: how much of a difference is chance cannot be told")
-    hall, runs, pace = _open(plan, protocol, folder, data or folder / "data", init, tell), plan.runs(), _Pace()
+    hall, runs, pace = _open(plan, protocol, folder, data or folder / "data", tell), plan.runs(), _Pace()
     for number, (rival, seed) in enumerate(runs):
         with _held(hall.place(rival, seed) / "lock", wait=False) as mine:
             if mine and not hall.is_done(rival, seed):
@@ -73,7 +71,6 @@ class _Hall:
     folder: Path
     lesson: Lesson
     examiner: Examiner
-    init: Weights | None
     tell: Tell
 
     def place(self, rival: Rival, seed: int) -> Path:
@@ -96,7 +93,7 @@ class _Hall:
         """Train, judge, and keep the outcome; that of a run which fails is why."""
         place, config = self.place(rival, seed), self.config(rival, seed)
         try:
-            distil(config, place, init=self.init, tell=self.tell, data=self.lesson.folder)
+            distil(config, place, tell=self.tell, data=self.lesson.folder)
             outcome = self._judged(config, place)
         except _ENDS:
             raise
@@ -125,13 +122,13 @@ class _Hall:
         return standings
 
 
-def _open(plan: Plan, protocol: Protocol, folder: Path, data: Path, init: Weights | None, tell: Tell) -> _Hall:
+def _open(plan: Plan, protocol: Protocol, folder: Path, data: Path, tell: Tell) -> _Hall:
     """Prepare what all runs share; of several processes one does, and the others wait for it."""
     with _held(data.with_name(f"{data.name}.lock"), wait=True):
         lesson = prepared(plan.base, data)
         if lesson.teacher is None:
             raise PlanRefused("nobody to learn from", "teacher", "Give the teacher that all methods are to learn from.")
-        hall = _Hall(plan, folder, lesson, Examiner(protocol, lesson.teacher, folder / "exam"), init, tell)
+        hall = _Hall(plan, folder, lesson, Examiner(protocol, lesson.teacher, folder / "exam"), tell)
         hall.exam(plan.base)
     return hall
 

@@ -58,29 +58,29 @@ class KeptAnswers:
         asked = [*(oracle.model_id for oracle in teaching.oracles), str(teaching.sharp), str(views), of]
         file = folder / f"targets-{short_id(digest(' '.join(asked).encode()))}.npy"
         if not file.is_file():
-            _create(file, (views, photos, teaching.dim))
-        self._kept = np.load(file, mmap_mode="r+")
+            _create(file, (views, photos), np.dtype([("row", np.float16, teaching.dim), ("kept", np.bool_)]))
+        self._answers = np.load(file, mmap_mode="r+")
         self._teaching = teaching
 
     def answers(self, epoch: int, photos: NDArray[np.int64], views: Sequence[View]) -> Vectors:
         """See Teaching; view `epoch mod views` of each photo."""
-        number = epoch % len(self._kept)
-        rows = np.array(self._kept[number, photos], dtype=np.float32)
-        missing = np.flatnonzero(~rows.any(axis=1))  # an embedding is never zero
+        mine = self._answers[epoch % len(self._answers)]
+        missing = np.flatnonzero(~mine["kept"][photos])
         if missing.size:
             fresh = self._teaching.answers(epoch, photos[missing], [views[int(i)] for i in missing])
-            self._kept[number, photos[missing]] = fresh
-            rows[missing] = self._kept[number, photos[missing]]
+            mine["row"][photos[missing]] = fresh
+            mine["kept"][photos[missing]] = True  # last: another process may be reading
+        rows = mine["row"][photos].astype(np.float32)
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 Targets = Teaching | KeptAnswers
 
 
-def _create(file: Path, shape: tuple[int, int, int]) -> None:
+def _create(file: Path, shape: tuple[int, int], kind: np.dtype[np.void]) -> None:
     """An empty array on disk; two processes that begin together end with the same file."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape).flush()
+    np.lib.format.open_memmap(part, mode="w+", dtype=kind, shape=shape).flush()
     try:
         os.link(part, file)
     except FileExistsError:

@@ -48,7 +48,7 @@ def config(people: Path, teacher: Path) -> Callable[..., RunConfig]:
     """Settings of a small run; keywords replace any of them, whichever group they are in."""
     base = RunConfig(
         (str(people),),
-        Student(backbone="slimresnet", width=0.25, side=32, dim=None),
+        Student(backbone="slimresnet", width=0.25, side=32, dim=None, init=None),
         Distillation(
             teacher=str(teacher),
             classifier="means",

@@ -89,7 +89,7 @@ def test_subset_teachers_teach_one_student(people, teacher, tmp_path):
     assert result.exit_code == 0, result.output
 
 
-def test_the_card_holds_the_command_that_trained(run, people, teacher, tmp_path):
+def test_the_card_holds_the_command_that_trained(run, tmp_path):
     kd("export", run, "--out", tmp_path / "tiny")
     words = shlex.split(read_model(tmp_path / "tiny").card.trained.command)
     again = kd(*words[1:], "--out", run)

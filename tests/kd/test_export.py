@@ -18,7 +18,7 @@ LICENCE = Licence("Apache-2.0", "CC0-1.0", "drawn for a test")
 
 @pytest.fixture
 def run(config, tmp_path):
-    distil(config(), tmp_path / "run", init=None, tell=print)
+    distil(config(), tmp_path / "run", tell=print)
     return tmp_path / "run"
 
 
@@ -67,7 +67,7 @@ def test_a_student_can_go_on_from_an_exported_model(run, exported):
 def test_a_file_that_answers_otherwise_is_not_exported(tmp_path):
     from kd.config import Student
 
-    settings = Student("slimresnet", 0.25, 32, None)
+    settings = Student("slimresnet", 0.25, 32, None, None)
     one, other = build_student(settings, 8).eval(), build_student(settings, 8).eval()
     with pytest.raises(ExportDiffers):
         check_export(one, to_onnx(other, 32), 32, tmp_path)
