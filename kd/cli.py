@@ -10,7 +10,7 @@ from faces.console import Commands, echo_json
 from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
-from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, run_config, training_options
+from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, adapt_config, adapting_options, run_config, training_options
 
 
 @click.group(cls=Commands)
@@ -39,6 +39,30 @@ def train(photos: tuple[Path, ...], **settings: Any) -> None:
     click.echo(f"trained: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
 
 
+@main.command()
+@click.argument("embedder")
+@click.argument("photos", nargs=-1, required=True, type=DATA)
+@click.option("--teacher", required=True, help="The Model of the gallery that is to be searched.")
+@click.option("--method", default="cosine+0.1*proxyless", show_default=True, help="As in kd train.")
+@click.option("--classifier", default="means", show_default=True, help="The teacher's class weights, or their means.")
+@click.option("--head", default="float32", show_default=True, help="How they are stored: float32, bfloat16 or int8.")
+@adapting_options
+def adapt(embedder: str, photos: tuple[Path, ...], **settings: Any) -> None:
+    """Fit a small head behind EMBEDDER, a better Model, so that it searches the gallery of TEACHER as it is.
+
+    The same command run again goes on where it stopped.
+    """
+    import torch
+
+    from kd.adapt import adapt
+
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    out: Path = settings["out"]
+    adapt(adapt_config(embedder, photos, settings), out, tell=_tell, data=settings["data"])
+    click.echo(f"adapted: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+
+
 @main.group(cls=Commands)
 def teacher() -> None:
     """Train a teacher with a classifier of its own, or bring one from elsewhere."""
@@ -55,6 +79,10 @@ def train_teacher(photos: tuple[Path, ...], keep_epochs: bool, **settings: Any) 
     _distil(photos, settings | alone | {"subset_teachers": (), "epoch_teachers": None}, keep_epochs=keep_epochs)
 
 
+def _tell(sentence: str) -> None:
+    click.echo(sentence, err=True)
+
+
 def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: bool = False) -> Path:
     import torch
 
@@ -68,7 +96,7 @@ def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: 
     distil(
         run_config(photos, settings),
         out,
-        tell=lambda sentence: click.echo(sentence, err=True),
+        tell=_tell,
         data=settings["data"],
         keep_epochs=keep_epochs,
     )
@@ -98,14 +126,17 @@ def import_command(source: str, out: Path, weights: Path | None, sha256: str | N
 @click.argument("run", type=FOLDER)
 @click.option("--out", required=True, type=NEW_FOLDER, help="The Model folder to write.")
 @click.option("--name", help="Name in the card; the folder's unless given.")
+@click.option("--half", is_flag=True, help="Keep the weights as float16, in half the room.")
 @click.option("--weights-licence", default="not stated", show_default=True)
 @click.option("--data-licence", default="not stated", show_default=True, help="Terms of the photos trained on.")
-def export_command(run: Path, out: Path, name: str | None, weights_licence: str, data_licence: str) -> None:
+def export_command(
+    run: Path, out: Path, name: str | None, half: bool, weights_licence: str, data_licence: str
+) -> None:
     """Write the student of a RUN as a Model: ONNX (checked against torch), safetensors and a card."""
     from kd.export import export
 
     licence = Licence(code="Apache-2.0", weights=weights_licence, data=data_licence)
-    card = export(run, out, name=name or out.name, licence=licence)
+    card = export(run, out, name=name or out.name, licence=licence, half=half)
     click.echo(f"exported: {out}, model {card.model_id}, {card.parameters} parameters, Space {card.space_id}")
 
 
@@ -208,7 +239,7 @@ def compare_command(
         open_protocol(protocol, judged_photos),
         out,
         data=settings["data"],
-        tell=lambda sentence: click.echo(sentence, err=True),
+        tell=_tell,
     )
     click.echo((out / "comparison.md").read_text(encoding="utf-8"))
 

@@ -68,7 +68,7 @@ def distil(
     """
     terms = checked(config)
     begin(config, folder)
-    lesson = prepared(config, data or folder / "data")
+    lesson = prepared(config, data_folder(folder, data))
     introduce(lesson, terms, tell)
     dim = lesson.teacher.space.dim if lesson.teacher else config.student.dim
     if dim is None:
@@ -82,6 +82,15 @@ def distil(
     plan = ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
     stream = partial(batches, lesson.people, recipe, plan, _targets(config, terms, lesson))
     go_through(run, config, folder, stream, tell, keep_each=len(order(0)) if keep_epochs else None)
+
+
+def data_folder(run: Path, shared: Path | None) -> Path:
+    """Where a run's prepared faces are: in its own folder, or in one that it shares, to which its own then leads."""
+    own = run / "data"
+    if shared is not None and not own.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(shared.resolve())
+    return shared or own
 
 
 def begin(config: Settings, folder: Path) -> None:

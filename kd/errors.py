@@ -71,3 +71,9 @@ class ImportRefused(FacesError):
     """An option that does not go with where a teacher is imported from."""
 
     code = "import_refused"
+
+
+class AdaptRefused(FacesError):
+    """A model that cannot be, or need not be, adapted to the Space that was asked for."""
+
+    code = "adapt_refused"

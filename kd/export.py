@@ -3,7 +3,8 @@
 import logging
 import shlex
 import warnings
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,45 +12,46 @@ from typing import Final
 import numpy as np
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from faces.files import write_whole
 from faces.models import find_model, read_model
-from faces.runtime import load_network
-from faces.space import Input, Licence, ModelCard, Space, Training, digest, short_id
-from kd.checkpoint import load_config, own_classifier, student_weights, trained_steps
+from faces.runtime import Floats, load_network, run_in_batches
+from faces.space import Input, Licence, ModelCard, Recipe, Space, Training, digest, short_id
+from faces.weights.graph import count_parameters
+from kd.adapters import Adapter, joined
+from kd.backbones.blocks import MEAN, SCALE
+from kd.checkpoint import load_settings, load_student, own_classifier, student_weights, trained_steps
 from kd.classifier.files import CLASSIFIER_FILE, write_classifier
-from kd.config import GROUPS, RunConfig
+from kd.config import AdaptConfig, RunConfig, Settings
 from kd.data.people import read_people
 from kd.errors import ExportDiffers
+from kd.halves import halved, round_to_halves
 from kd.head import unit
 from kd.options import ONLY_OF_STUDENTS, option_words
 from kd.students import build_student, student_recipe
-from kd.train import MEAN, SCALE
 
 _TOLERANCE: Final = 1e-4  # of a unit row's elements
 _OPSET: Final = 18
 _PROBES: Final = 16
 
 
-def export(run: Path, out: Path, *, name: str, licence: Licence) -> ModelCard:
+def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = False) -> ModelCard:
     """Write `model.onnx`, `model.safetensors` and `card.json` into `out`; an existing Model there is replaced.
 
-    The card is filled but for `measured`, which `kd evaluate --write-card` adds. Raises ExportDiffers when the ONNX
-    file and the network differ by more than 1e-4 on random crops; nothing is then written.
+    The weights are those that were trained: of a run of `kd adapt` the head's. A teacher's run has its classifier
+    written beside them. The card is filled but for `measured`, which `kd evaluate --write-card` adds.
+    half: keep weights as float16, in half the room; they are rounded first, and what is checked and shipped is that.
+    Raises ExportDiffers when the ONNX file and the network differ by more than 1e-4 on random crops; nothing is then
+    written.
     """
-    config = load_config(run)
+    config = load_settings(run)
     teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
-    dim = config.student.dim if teacher is None else teacher.dim
-    recipe = student_recipe(config.student, None if teacher is None else teacher.crop)
-    student = build_student(config.student, dim or 0)
-    student.load_state_dict(student_weights(run))
-    student.eval()
-    onnx = to_onnx(student, config.student.side)
+    made = _adapted(config, run) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
     out.mkdir(parents=True, exist_ok=True)
-    check_export(student, onnx, config.student.side, out)
-    space = Space(digest(onnx), dim or 0, recipe.name) if teacher is None else teacher.space
-    model_id = short_id(digest(onnx))
+    check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width), out)
+    model_id = short_id(digest(made.onnx))
+    space = Space(digest(made.onnx), made.dim, made.crop.name) if teacher is None else teacher.space
     card = ModelCard(
         name=name,
         model_id=model_id,
@@ -57,23 +59,78 @@ def export(run: Path, out: Path, *, name: str, licence: Licence) -> ModelCard:
         space=space,
         space_id=space.space_id,
         teacher_model_id=model_id if teacher is None else teacher.model_id,
-        input=Input(recipe.height, recipe.width, "RGB", (MEAN, MEAN, MEAN), SCALE),
-        crop=recipe,
+        input=made.input,
+        crop=made.crop,
         dim=space.dim,
-        parameters=sum(parameter.numel() for parameter in student.parameters()),
+        parameters=made.parameters,
         licence=licence,
         trained=_training(config, run),
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
     (out / "card.json").unlink(missing_ok=True)  # a card never stands beside a file that it does not describe
-    weights = {name: values.contiguous() for name, values in student.state_dict().items()}  # not channels last
+    weights = {name: _kept(values, half) for name, values in made.trained.state_dict().items()}
     write_whole(out / "model.safetensors", safetensors.torch.save(weights))
-    write_whole(out / "model.onnx", onnx)
+    write_whole(out / "model.onnx", made.onnx)
     if teacher is None:
         write_classifier(out / CLASSIFIER_FILE, own_classifier(run), read_people(run / "data").names)
     write_whole(out / "card.json", card.to_json().encode())
     return read_model(out).card
+
+
+def _kept(values: Tensor, half: bool) -> Tensor:
+    values = values.contiguous()  # not channels last
+    return values.half() if half and values.is_floating_point() else values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What a run has made, and what a card says of it."""
+
+    onnx: bytes
+    answer: Callable[[Floats], Tensor]
+    """What the file should answer: (n, 3, height, width) float32 -> (n, dim)."""
+    trained: nn.Module
+    input: Input
+    crop: Recipe
+    dim: int
+    parameters: int
+
+
+def _trained(config: RunConfig, run: Path, teacher: ModelCard | None, half: bool) -> _Made:
+    """A network of its own."""
+    dim = (config.student.dim or 0) if teacher is None else teacher.dim
+    recipe = student_recipe(config.student, None if teacher is None else teacher.crop)
+    student = build_student(config.student, dim)
+    load_student(student, student_weights(run))
+    student.eval()
+    if half:
+        round_to_halves(student)
+    onnx = to_onnx(student, config.student.side)
+    return _Made(
+        halved(onnx) if half else onnx,
+        lambda crops: student(torch.from_numpy(crops)),
+        student,
+        Input(recipe.height, recipe.width, "RGB", (MEAN, MEAN, MEAN), SCALE),
+        recipe,
+        dim,
+        sum(parameter.numel() for parameter in student.parameters()),
+    )
+
+
+def _adapted(config: AdaptConfig, run: Path) -> _Made:
+    """A frozen Embedder, and the head that was fitted on it."""
+    base, adapter = find_model(config.adaptation.embedder), Adapter.of(student_weights(run))
+    onnx, network = joined(base.onnx.read_bytes(), adapter), load_network(base.onnx)
+    return _Made(
+        onnx,
+        lambda crops: adapter(torch.from_numpy(run_in_batches(network, crops)[0])),
+        adapter,
+        base.card.input,
+        base.card.crop,
+        len(adapter.linear.weight),
+        count_parameters(onnx),
+    )
 
 
 def to_onnx(student: nn.Module, side: int) -> bytes:
@@ -102,35 +159,50 @@ def to_onnx(student: nn.Module, side: int) -> bytes:
 
 
 def check_export(student: nn.Module, onnx: bytes, side: int, folder: Path) -> None:
-    """Raises ExportDiffers when unit rows of the serving runtime and of torch differ by more than 1e-4."""
-    crops = np.random.default_rng(0).standard_normal((_PROBES, 3, side, side)).astype(np.float32)
+    """`check_answers` of a network that is torch's throughout."""
+    check_answers(lambda crops: student(torch.from_numpy(crops)), onnx, (side, side), folder)
+
+
+def check_answers(network: Callable[[Floats], Tensor], onnx: bytes, size: tuple[int, int], folder: Path) -> None:
+    """Raises ExportDiffers when unit rows of the serving runtime and of `network` differ by more than 1e-4.
+
+    network: (n, 3, height, width) float32 -> (n, dim). size: height and width. folder: where a file may be tried out.
+    """
+    crops = np.random.default_rng(0).standard_normal((_PROBES, 3, *size)).astype(np.float32)
     with torch.inference_mode():
-        expected = unit(student(torch.from_numpy(crops)))
+        expected = unit(network(crops))
     probe = folder / "model.onnx.check"
     probe.write_bytes(onnx)
     try:
-        (answer,) = load_network(probe).run(crops)
+        (answer,) = run_in_batches(load_network(probe), crops)
     finally:
         probe.unlink()
     difference = float((unit(torch.from_numpy(answer)) - expected).abs().max())
     if difference > _TOLERANCE:
-        raise ExportDiffers("the ONNX file differs from the network by", difference, "Please report this backbone.")
+        raise ExportDiffers("the ONNX file differs from the network by", difference, "Please report this network.")
 
 
-def command_line(config: RunConfig) -> str:
+def command_line(config: Settings) -> str:
     """The command that made the run, but for where it wrote and what it began from."""
-    alone = config.distillation.teacher is None
-    words = ["kd", "teacher", "train"] if alone else ["kd", "train"]
+    words, unsaid = _command(config)
     words += config.photos
-    for name, group in GROUPS.items():
-        values = getattr(config, name)
-        for field in fields(group):
-            if not (alone and field.name in ONLY_OF_STUDENTS):
-                words += option_words(field.name, getattr(values, field.name))
+    for group in (getattr(config, field.name) for field in fields(config) if field.name != "photos"):
+        for setting in fields(group):
+            if setting.name not in unsaid:
+                words += option_words(setting.name, getattr(group, setting.name))
     return shlex.join(words)
 
 
-def _training(config: RunConfig, run: Path) -> Training:
+def _command(config: Settings) -> tuple[list[str], frozenset[str]]:
+    """How the command begins, and the settings that it has no option for."""
+    if isinstance(config, AdaptConfig):
+        return ["kd", "adapt", config.adaptation.embedder], frozenset({"embedder"})
+    if config.distillation.teacher is None:
+        return ["kd", "teacher", "train"], ONLY_OF_STUDENTS
+    return ["kd", "train"], frozenset()
+
+
+def _training(config: Settings, run: Path) -> Training:
     people = read_people(run / "data")
     return Training(
         method=config.distillation.method,

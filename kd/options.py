@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from kd.config import GROUPS, RunConfig
+from kd.config import ADAPT_GROUPS, GROUPS, AdaptConfig, RunConfig
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,6 +43,10 @@ _NETWORK: Final = (
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
     click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of its crop."),
     click.option("--init", type=FOLDER, help="A Model folder or a run to begin with; a smaller one of its make grows."),
+)
+_HEAD: Final = (
+    click.option("--hidden", default=1024, show_default=True, type=click.IntRange(0), help="Units between its layers; 0: one linear layer."),
+    click.option("--drop", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True), help="Share of them that a step leaves out."),
 )
 _VIEWING: Final = (
     click.option("--views", default=8, show_default=True, type=click.IntRange(1), help="Different views of a photo."),
@@ -88,13 +92,29 @@ def training_options(command: Command) -> Command:
     return command
 
 
+def adapting_options(command: Command) -> Command:
+    """Every option of a run whose network is a head on a model that stays as it is."""
+    for option in reversed((*_LEARNING, *_HEAD, *_VIEWING, *_OPTIMISING, *_RUNNING)):
+        command = option(command)
+    return command
+
+
+def adapt_config(embedder: str, photos: tuple[Path, ...], settings: Mapping[str, Any]) -> AdaptConfig:
+    """The options of `kd adapt`, as the settings of a run."""
+    settings = {**settings, "embedder": embedder, "subset_teachers": (), "epoch_teachers": None}
+    return AdaptConfig(tuple(map(str, photos)), **_groups(ADAPT_GROUPS, settings))
+
+
 def run_config(photos: tuple[Path, ...], settings: Mapping[str, Any]) -> RunConfig:
     """The options, as the settings of a run."""
     settings = {**settings, "init": None if settings["init"] is None else str(settings["init"])}
-    groups = {
-        name: group(**{field.name: settings[field.name] for field in fields(group)}) for name, group in GROUPS.items()
+    return RunConfig(tuple(map(str, photos)), **_groups(GROUPS, settings))
+
+
+def _groups(groups: Mapping[str, type], settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: group(**{field.name: settings[field.name] for field in fields(group)}) for name, group in groups.items()
     }
-    return RunConfig(tuple(map(str, photos)), **groups)
 
 
 ONLY_OF_STUDENTS: Final = frozenset({"teacher", "classifier", "head", "method", "subset_teachers", "epoch_teachers"})
