@@ -5,14 +5,12 @@ from pathlib import Path
 
 import torch
 
-from faces.embed import ModelEmbedder
-from faces.models import find_model, open_embedder
+from faces.models import Model, find_model, open_embedder
 from faces.space import digest, short_id
 from kd.adapters import Adapter
 from kd.config import AdaptConfig
-from kd.data.rows import Rows, kept_rows, pairs, row_batches
+from kd.data.rows import kept_rows, pairs, row_batches
 from kd.distil import (
-    Lesson,
     Tell,
     begin,
     checked,
@@ -25,6 +23,7 @@ from kd.distil import (
     steps_an_epoch,
 )
 from kd.errors import AdaptRefused
+from kd.trunk import open_trunk
 
 
 def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = None) -> None:
@@ -32,34 +31,32 @@ def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = 
 
     Both models embed `config.viewing.views` views of each photo, once; the head then learns from those rows alone.
     `kd.export.export` makes the Embedder and its head one Model. folder, tell, data: as in `kd.distil.distil`.
-    Raises AdaptRefused when there is no way to go, DataUnusable when there are too few photos.
+    Raises AdaptRefused when there is nothing to adapt or no way to, DataUnusable when there are too few photos.
     """
-    terms = checked(config)
+    terms, chosen, threads = checked(config), config.adaptation, torch.get_num_threads()
     begin(config, folder)
-    embedder = open_embedder(find_model(config.adaptation.embedder), threads=torch.get_num_threads())
+    new, old = _two_models(config)
+    embedder, teacher = open_trunk(new, chosen.rows, threads=threads), open_embedder(old, threads=threads)
     lesson = prepared(config, data_folder(folder, data))
-    if lesson.teacher is None:
-        raise AdaptRefused("no Space to adapt to", config.adaptation.embedder, "Give --teacher, the gallery's model.")
-    _require_other_space(embedder, lesson.teacher)
-    steps_an_epoch(config, lesson)  # refuses too few photos before hours of embedding
+    steps_an_epoch(config, lesson)  # too few photos are refused before any view is embedded
     introduce(lesson, terms, tell)
-    rows = _rows(config, lesson, embedder, lesson.teacher)
-    dim = lesson.teacher.space.dim
-    adapter = Adapter(embedder.space.dim, dim, config.adaptation.hidden, config.adaptation.drop)
-    adapter.fit_linear(pairs(rows))
-    stream = partial(row_batches, rows, photo_order(config, lesson))
-    go_through(new_run(config, terms, lesson, adapter, dim), config, folder, stream, tell)
-
-
-def _require_other_space(embedder: ModelEmbedder, teacher: ModelEmbedder) -> None:
-    if embedder.space == teacher.space:
-        raise AdaptRefused(
-            "the new model is of the old Space already", embedder.model_id, "Search the gallery with it as it is."
-        )
-
-
-def _rows(config: AdaptConfig, lesson: Lesson, embedder: ModelEmbedder, teacher: ModelEmbedder) -> Rows:
-    """What both models answer for the views, kept with the prepared faces."""
-    asked = f"{embedder.model_id} {teacher.model_id} {config.viewing}"
+    asked = f"{new.card.model_id} {chosen.rows} {old.card.model_id} {config.viewing}"
     file = lesson.folder / f"rows-{short_id(digest(asked.encode()))}.npy"
-    return kept_rows(file, lesson.people, config.viewing, embedder, teacher)
+    rows = kept_rows(file, lesson.people, config.viewing, embedder, teacher)
+    adapter = Adapter(embedder.space.dim, old.card.dim, chosen.hidden, chosen.drop)
+    adapter.fit_linear(pairs(rows))
+    run = new_run(config, terms, lesson, adapter, old.card.dim)
+    go_through(run, config, folder, partial(row_batches, rows, photo_order(config, lesson)), tell)
+
+
+def _two_models(config: AdaptConfig) -> tuple[Model, Model]:
+    """The one to adapt, and the one of the old Space."""
+    embedder, teacher = config.adaptation.embedder, config.distillation.teacher
+    if teacher is None:
+        raise AdaptRefused("no Space to adapt to", embedder, "Give --teacher, the model of the gallery.")
+    new, old = find_model(embedder), find_model(teacher)
+    if new.card.space == old.card.space:
+        raise AdaptRefused(
+            "the new model is of the old Space already", embedder, "Search the gallery with it as it is."
+        )
+    return new, old

@@ -100,6 +100,8 @@ class Adaptation:
     """The network of `kd adapt`: a Model that stays as it is, and a head that is trained on what it answers."""
 
     embedder: str
+    rows: str
+    """What of its answer the head begins from: `features`, as its last linear layer takes them, or `embedding`."""
     hidden: int
     """Units between the two layers of the head; 0 for a linear map."""
     drop: float

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from faces.files import write_whole
 from faces.models import find_model, read_model
-from faces.runtime import Floats, load_network, run_in_batches
+from faces.runtime import Floats, run_in_batches
 from faces.space import Input, Licence, ModelCard, Recipe, Space, Training, digest, short_id
 from faces.weights.graph import count_parameters
 from kd.adapters import Adapter, joined
@@ -29,7 +29,9 @@ from kd.errors import ExportDiffers
 from kd.halves import halved, round_to_halves
 from kd.head import unit
 from kd.options import ONLY_OF_STUDENTS, option_words
+from kd.runtime import open_network
 from kd.students import build_student, student_recipe
+from kd.trunk import trunk
 
 _TOLERANCE: Final = 1e-4  # of a unit row's elements
 _OPSET: Final = 18
@@ -47,9 +49,8 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     """
     config = load_settings(run)
     teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
-    made = _adapted(config, run) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
-    out.mkdir(parents=True, exist_ok=True)
-    check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width), out)
+    made = _adapted(config, run, half) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
+    check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width))
     model_id = short_id(digest(made.onnx))
     space = Space(digest(made.onnx), made.dim, made.crop.name) if teacher is None else teacher.space
     card = ModelCard(
@@ -68,6 +69,7 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
+    out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").unlink(missing_ok=True)  # a card never stands beside a file that it does not describe
     weights = {name: _kept(values, half) for name, values in made.trained.state_dict().items()}
     write_whole(out / "model.safetensors", safetensors.torch.save(weights))
@@ -118,12 +120,16 @@ def _trained(config: RunConfig, run: Path, teacher: ModelCard | None, half: bool
     )
 
 
-def _adapted(config: AdaptConfig, run: Path) -> _Made:
+def _adapted(config: AdaptConfig, run: Path, half: bool) -> _Made:
     """A frozen Embedder, and the head that was fitted on it."""
     base, adapter = find_model(config.adaptation.embedder), Adapter.of(student_weights(run))
-    onnx, network = joined(base.onnx.read_bytes(), adapter), load_network(base.onnx)
+    beneath = trunk(base.onnx.read_bytes(), config.adaptation.rows)
+    if half:
+        round_to_halves(adapter)
+        beneath = halved(beneath)
+    onnx, network = joined(beneath, adapter), open_network(beneath)
     return _Made(
-        onnx,
+        halved(onnx) if half else onnx,
         lambda crops: adapter(torch.from_numpy(run_in_batches(network, crops)[0])),
         adapter,
         base.card.input,
@@ -158,25 +164,20 @@ def to_onnx(student: nn.Module, side: int) -> bytes:
     return serialised
 
 
-def check_export(student: nn.Module, onnx: bytes, side: int, folder: Path) -> None:
+def check_export(student: nn.Module, onnx: bytes, side: int) -> None:
     """`check_answers` of a network that is torch's throughout."""
-    check_answers(lambda crops: student(torch.from_numpy(crops)), onnx, (side, side), folder)
+    check_answers(lambda crops: student(torch.from_numpy(crops)), onnx, (side, side))
 
 
-def check_answers(network: Callable[[Floats], Tensor], onnx: bytes, size: tuple[int, int], folder: Path) -> None:
+def check_answers(network: Callable[[Floats], Tensor], onnx: bytes, size: tuple[int, int]) -> None:
     """Raises ExportDiffers when unit rows of the serving runtime and of `network` differ by more than 1e-4.
 
-    network: (n, 3, height, width) float32 -> (n, dim). size: height and width. folder: where a file may be tried out.
+    network: (n, 3, height, width) float32 -> (n, dim). size: height and width.
     """
     crops = np.random.default_rng(0).standard_normal((_PROBES, 3, *size)).astype(np.float32)
     with torch.inference_mode():
         expected = unit(network(crops))
-    probe = folder / "model.onnx.check"
-    probe.write_bytes(onnx)
-    try:
-        (answer,) = run_in_batches(load_network(probe), crops)
-    finally:
-        probe.unlink()
+    (answer,) = run_in_batches(open_network(onnx), crops)
     difference = float((unit(torch.from_numpy(answer)) - expected).abs().max())
     if difference > _TOLERANCE:
         raise ExportDiffers("the ONNX file differs from the network by", difference, "Please report this network.")

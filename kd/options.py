@@ -45,8 +45,23 @@ _NETWORK: Final = (
     click.option("--init", type=FOLDER, help="A Model folder or a run to begin with; a smaller one of its make grows."),
 )
 _HEAD: Final = (
-    click.option("--hidden", default=1024, show_default=True, type=click.IntRange(0), help="Units between its layers; 0: one linear layer."),
-    click.option("--drop", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True), help="Share of them that a step leaves out."),
+    click.option(
+        "--rows", default="features", show_default=True, help="What the head begins from: features or embedding."
+    ),
+    click.option(
+        "--hidden",
+        default=1024,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Units between its layers; 0: one linear layer.",
+    ),
+    click.option(
+        "--drop",
+        default=0.1,
+        show_default=True,
+        type=click.FloatRange(0, 1, max_open=True),
+        help="Share of them that a step leaves out.",
+    ),
 )
 _VIEWING: Final = (
     click.option("--views", default=8, show_default=True, type=click.IntRange(1), help="Different views of a photo."),

@@ -87,8 +87,7 @@ def import_facenet(release: Release, out: Path, *, weights: Path | None, sha256:
     boxed = Boxed(_network(data)).eval()
     side = FACENET_160.width
     onnx = to_onnx(boxed, side)
-    out.mkdir(parents=True, exist_ok=True)
-    check_export(boxed, onnx, side, out)
+    check_export(boxed, onnx, side)
     space = Space(teacher=digest(data), dim=_DIM, crop=FACENET_160.name)
     model_id = short_id(digest(onnx))
     card = ModelCard(

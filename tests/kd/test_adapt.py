@@ -1,28 +1,29 @@
 """`kd adapt`: another model's rows, carried into the teacher's Space by a head, and both made one Model."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from faces.embed import ModelEmbedder
 from faces.errors import ModelUnknown, WeightsUnreadable
-from faces.models import find_model, open_embedder, read_model
+from faces.models import open_embedder, read_model
 from faces.space import Licence
 from kd.adapt import adapt
 from kd.checkpoint import load_config, load_settings, student_weights, trained_steps
-from kd.config import AdaptConfig, Adaptation
+from kd.config import Adaptation, AdaptConfig
 from kd.data.people import read_people
 from kd.data.rows import row_batches
 from kd.data.views import augmented_view, plain_view
 from kd.distil import distil
 from kd.errors import AdaptRefused, CheckpointMismatch, DataUnusable, ExportDiffers
 from kd.export import check_answers, export
+from kd.trunk import open_trunk
 from tests.app.parts import OTHER_SPACE, write_model
 from tests.kd.test_train import dying_at_step
 
 LICENCE = Licence("Apache-2.0", "CC0-1.0", "drawn for a test")
+FEATURES, DIM, HIDDEN = 48, 8, 16
+_HEAD = (FEATURES * DIM + DIM) + (FEATURES * HIDDEN + HIDDEN) + (HIDDEN * DIM + DIM)
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +36,10 @@ def embedder(tmp_path_factory):
 def adaptation(config, embedder):
     """Settings of a small run; keywords replace any of them."""
 
-    def build(hidden=16, drop=0.0, embedder=str(embedder), **changes):
+    def build(hidden=16, drop=0.0, rows="features", embedder=str(embedder), **changes):
         base = config(**{"method": "cosine+0.1*proxyless", "mixup": 0.5} | changes)
         return AdaptConfig(
-            base.photos, Adaptation(embedder, hidden, drop), base.distillation, base.viewing, base.optimisation
+            base.photos, Adaptation(embedder, rows, hidden, drop), base.distillation, base.viewing, base.optimisation
         )
 
     return build
@@ -73,9 +74,11 @@ def test_the_card_has_the_old_space_and_the_new_models_way_of_looking(exported, 
     card, new, old = (read_model(folder).card for folder in (exported, embedder, teacher))
     assert (card.role, card.space, card.teacher_model_id) == ("student", old.space, old.model_id)
     assert (card.input, card.crop) == (new.input, new.crop)
-    assert card.parameters == new.parameters + (8 * 8 + 8) + (16 * 8 + 16) + (8 * 16 + 8)
+    assert card.parameters == _HEAD  # in place of the last layer, which is all that the embedder has
     assert (card.trained.images, card.trained.epochs) == (18, 20)
-    assert card.trained.command.startswith(f"kd adapt {embedder} {people} --hidden 16 --drop 0.0 --teacher {teacher}")
+    assert card.trained.command.startswith(
+        f"kd adapt {embedder} {people} --rows features --hidden 16 --drop 0.0 --teacher {teacher}"
+    )
 
 
 def test_the_head_alone_is_what_was_trained(exported, run):
@@ -83,14 +86,12 @@ def test_the_head_alone_is_what_was_trained(exported, run):
 
     kept = load_file(exported / "model.safetensors")
     assert sorted(kept) == sorted(student_weights(run))
-    assert sum(values.numel() for values in kept.values()) == 8 * 8 + 8 + 16 * 8 + 16 + 8 * 16 + 8
+    assert sum(values.numel() for values in kept.values()) == _HEAD
 
 
-def test_a_file_that_answers_otherwise_is_not_exported(exported, tmp_path):
+def test_a_file_that_answers_otherwise_is_not_exported(exported):
     with pytest.raises(ExportDiffers):
-        check_answers(
-            lambda crops: torch.ones(len(crops), 8), (exported / "model.onnx").read_bytes(), (112, 112), tmp_path
-        )
+        check_answers(lambda crops: torch.ones(len(crops), DIM), (exported / "model.onnx").read_bytes(), (112, 112))
 
 
 def test_both_models_see_the_same_views_and_the_first_is_the_photo_itself(run, adaptation, embedder, teacher):
@@ -102,8 +103,8 @@ def test_both_models_see_the_same_views_and_the_first_is_the_photo_itself(run, a
             if number == 0
             else augmented_view(people.crops, photo, number, seed=viewing.view_seed, mixup=viewing.mixup)
         )
-        for name, folder in (("inputs", embedder), ("targets", teacher)):
-            model = open_embedder(read_model(folder))
+        new, old = open_trunk(read_model(embedder), "features", threads=1), open_embedder(read_model(teacher))
+        for name, model in (("inputs", new), ("targets", old)):
             expected = model.embed(view.crop(model.card.crop)[None])[0]
             assert np.abs(rows[name][number, photo] - expected).max() < 1e-3
         assert rows["share"][number, photo] == np.float32(view.share)
@@ -172,11 +173,18 @@ def test_a_run_that_was_killed_goes_on_exactly(adaptation, tmp_path, monkeypatch
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_a_linear_head_is_a_head(adaptation, tmp_path):
-    adapt(adaptation(hidden=0), tmp_path / "run", tell=print)
+def test_a_linear_head_on_the_embedding_is_a_head(adaptation, embedder, tmp_path):
+    adapt(adaptation(hidden=0, rows="embedding"), tmp_path / "run", tell=print)
     card = export(tmp_path / "run", tmp_path / "model", name="linear", licence=LICENCE)
     assert sorted(student_weights(tmp_path / "run")) == ["linear.bias", "linear.weight"]
-    assert card.dim == 8
+    assert card.parameters == read_model(embedder).card.parameters + DIM * DIM + DIM
+
+
+def test_an_adapted_model_can_be_kept_in_half_the_room(run, exported, tmp_path):
+    export(run, tmp_path / "half", name="half", licence=LICENCE, half=True)
+    crops = np.random.default_rng(0).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
+    whole, half = (open_embedder(read_model(folder)).embed(crops) for folder in (exported, tmp_path / "half"))
+    assert np.abs(whole - half).max() < 1e-2
 
 
 def test_the_settings_are_kept_and_are_no_students(run, adaptation):
@@ -185,7 +193,7 @@ def test_the_settings_are_kept_and_are_no_students(run, adaptation):
         load_config(run)
 
 
-def test_another_run_in_the_same_folder_is_refused(run, adaptation, config, tmp_path):
+def test_another_run_in_the_same_folder_is_refused(run, adaptation, config):
     with pytest.raises(CheckpointMismatch, match="hidden was 16"):
         adapt(adaptation(epochs=20, hidden=8), run, tell=print)
     with pytest.raises(CheckpointMismatch, match="embedder was"):
