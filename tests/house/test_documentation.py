@@ -53,7 +53,7 @@ def test_every_command_says_what_it_does(name: str) -> None:
         assert command.help, command.name
 
 
-@pytest.mark.parametrize(("name", "cell"), [("dlib", "T→T"), ("small-dlib", "S→T")])
+@pytest.mark.parametrize(("name", "cell"), [("dlib", "T→T"), ("base-dlib", "S→T"), ("small-dlib", "S→T")])
 def test_the_readme_gives_the_figures_of_the_cards(name: str, cell: Literal["T→T", "S→T"]) -> None:
     card = read_card(ROOT / "models" / name / "card.json")
     few, many = (card.measured[f"lfw-dev-{subjects}"][cell] for subjects in (370, 1010))
