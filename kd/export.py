@@ -209,7 +209,7 @@ def _training(config: Settings, run: Path) -> Training:
         method=config.distillation.method,
         data=", ".join(Path(root).name for root in config.photos),
         images=len(people.labels),
-        epochs=trained_steps(run) * config.optimisation.batch // len(people.labels),
+        epochs=round(trained_steps(run) * config.optimisation.batch / len(people.labels)),
         seed=config.distillation.seed,
         command=command_line(config),
     )
