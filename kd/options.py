@@ -50,7 +50,7 @@ _HEAD: Final = (
     ),
     click.option(
         "--hidden",
-        default=1024,
+        default=512,
         show_default=True,
         type=click.IntRange(0),
         help="Units between its layers; 0: one linear layer.",
@@ -64,21 +64,16 @@ _HEAD: Final = (
     ),
 )
 _VIEWING: Final = (
-    click.option("--views", default=8, show_default=True, type=click.IntRange(1), help="Different views of a photo."),
     click.option(
         "--mixup", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of blended views."
     ),
     click.option(
         "--low-resolution", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share shown at 14-56 px."
     ),
-    click.option("--sampler", default="photos", show_default=True, help="photos, class-uniform, superclass-uniform."),
     click.option("--photos-each", default="1-", type=PhotosEach(), help="Only people with FIRST-LAST photos."),
     click.option("--view-seed", default=0, show_default=True, help="What the views follow from, beside the photo."),
 )
 _OPTIMISING: Final = (
-    click.option("--epochs", default=60, show_default=True, type=click.IntRange(1)),
-    click.option("--batch", default=64, show_default=True, type=click.IntRange(2), help="Views of all ranks together."),
-    click.option("--rate", default=4e-3, show_default=True, help="Learning rate after the warm-up."),
     click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
     click.option("--decay", default=0.4, show_default=True, help="Last share of the steps in which flat falls to 0."),
     click.option("--weight-decay", default=0.05, show_default=True),
@@ -92,6 +87,25 @@ _OPTIMISING: Final = (
     ),
     click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
 )
+
+
+def _amount(
+    *, views: int, sampler: str, epochs: int, batch: int, rate: float
+) -> tuple[Callable[[Command], Command], ...]:
+    """How much is shown, in which order, and how fast it is learnt from, by default."""
+    return (
+        click.option("--views", default=views, show_default=True, type=click.IntRange(1), help="Views of a photo."),
+        click.option(
+            "--sampler", default=sampler, show_default=True, help="photos, class-uniform, superclass-uniform."
+        ),
+        click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
+        click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),
+        click.option("--rate", default=rate, show_default=True, help="Learning rate after the warm-up."),
+    )
+
+
+_TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
+_TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=30, batch=256, rate=1e-3)
 _RUNNING: Final = (
     click.option("--seed", default=0, show_default=True),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
@@ -102,14 +116,14 @@ _RUNNING: Final = (
 
 def training_options(command: Command) -> Command:
     """Every option of a run but those that only a student or only a teacher has."""
-    for option in reversed((*_LEARNING, *_NETWORK, *_VIEWING, *_OPTIMISING, *_RUNNING)):
+    for option in reversed((*_LEARNING, *_NETWORK, *_VIEWING, *_TO_TRAIN, *_OPTIMISING, *_RUNNING)):
         command = option(command)
     return command
 
 
 def adapting_options(command: Command) -> Command:
     """Every option of a run whose network is a head on a model that stays as it is."""
-    for option in reversed((*_LEARNING, *_HEAD, *_VIEWING, *_OPTIMISING, *_RUNNING)):
+    for option in reversed((*_LEARNING, *_HEAD, *_VIEWING, *_TO_ADAPT, *_OPTIMISING, *_RUNNING)):
         command = option(command)
     return command
 
