@@ -129,9 +129,7 @@ def import_command(source: str, out: Path, weights: Path | None, sha256: str | N
 @click.option("--half", is_flag=True, help="Keep the weights as float16, in half the room.")
 @click.option("--weights-licence", default="not stated", show_default=True)
 @click.option("--data-licence", default="not stated", show_default=True, help="Terms of the photos trained on.")
-def export_command(
-    run: Path, out: Path, name: str | None, half: bool, weights_licence: str, data_licence: str
-) -> None:
+def export_command(run: Path, out: Path, name: str | None, half: bool, weights_licence: str, data_licence: str) -> None:
     """Write the student of a RUN as a Model: ONNX (checked against torch), safetensors and a card."""
     from kd.export import export
 

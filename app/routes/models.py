@@ -31,7 +31,9 @@ def list_models(service: ServiceDep) -> ModelsAnswer:
     "/activate",
     responses=problems(
         RequestInvalid("the request is not valid", _MODEL_MISSING, "See /docs for the fields and their ranges."),
-        PathRefused("no shipped Model, and a path is taken on loopback alone", "/m", "Choose from base-dlib, dlib, small-dlib."),
+        PathRefused(
+            "no shipped Model, and a path is taken on loopback alone", "/m", "Choose from base-dlib, dlib, small-dlib."
+        ),
         ModelUnknown("no such Model", "smal-dlib", "Choose from base-dlib, dlib, small-dlib."),
         SpaceMismatch("embeddings of another Space (field: found, expected)", {"dim": (512, 128)}, "Choose another."),
         _IN_PROGRESS,
