@@ -1,5 +1,6 @@
 """A better model in front of an old gallery: a small head carries what it answers into the old Space."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = 
     lesson = prepared(config, data_folder(folder, data))
     steps_an_epoch(config, lesson)  # too few photos are refused before any view is embedded
     introduce(lesson, terms, tell)
-    asked = f"{new.card.model_id} {chosen.rows} {old.card.model_id} {config.viewing}"
+    asked = f"{new.card.model_id} {chosen.rows} {old.card.model_id} {replace(config.viewing, sampler='')}"
     file = lesson.folder / f"rows-{short_id(digest(asked.encode()))}.npy"
     rows = kept_rows(file, lesson.people, config.viewing, embedder, teacher)
     adapter = Adapter(embedder.space.dim, old.card.dim, chosen.hidden, chosen.drop)

@@ -42,17 +42,26 @@ def open_trunk(model: Model, rows: str, *, threads: int) -> ModelEmbedder:
 
 
 def _features(model: bytes) -> bytes:
-    """Cut before the last product with a constant matrix: what comes after it follows from it alone."""
+    """Cut before the last product with a constant matrix that everything goes through."""
     loaded = onnx.load_model_from_string(model)
-    constants = _constants(loaded.graph)
-    layers = [node for node in loaded.graph.node if node.op_type in _LINEAR and node.input[1] in constants]
-    if not layers:
-        raise AdaptRefused("a model without a linear layer has no features", loaded.graph.name, _WHOLE)
-    features = layers[-1].input[0]
-    inputs = [value.name for value in loaded.graph.input if value.name not in constants]
-    cut = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(loaded)).extract_model(inputs, [features])
+    graph, constants = loaded.graph, _constants(loaded.graph)
+    inputs = [value.name for value in graph.input if value.name not in constants]
+    products = [node for node in graph.node if node.op_type in _LINEAR and node.input[1] in constants]
+    layer = next((node for node in reversed(products) if not _passed_by(graph, node, inputs)), None)
+    if layer is None:
+        raise AdaptRefused("a model that does not end in a linear layer", graph.name, _WHOLE)
+    cut = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(loaded)).extract_model(inputs, [layer.input[0]])
     serialised: bytes = cut.SerializeToString(deterministic=True)
     return serialised
+
+
+def _passed_by(graph: onnx.GraphProto, layer: onnx.NodeProto, inputs: list[str]) -> bool:
+    """Whether some of the input reaches the output beside the layer, as it does where a block only weighs channels."""
+    reached = set(inputs)
+    for node in graph.node:
+        if node != layer and reached & set(node.input):
+            reached.update(node.output)
+    return graph.output[0].name in reached
 
 
 def _constants(graph: onnx.GraphProto) -> set[str]:

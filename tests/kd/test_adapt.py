@@ -6,12 +6,12 @@ import torch
 
 from faces.embed import ModelEmbedder
 from faces.errors import ModelUnknown, WeightsUnreadable
-from faces.models import open_embedder, read_model
+from faces.models import find_model, open_embedder, read_model
 from faces.space import Licence
 from kd.adapt import adapt
 from kd.checkpoint import load_config, load_settings, student_weights, trained_steps
 from kd.config import Adaptation, AdaptConfig
-from kd.data.people import read_people
+from kd.data.people import prepare_people, read_people
 from kd.data.rows import row_batches
 from kd.data.views import augmented_view, plain_view
 from kd.distil import distil
@@ -60,7 +60,7 @@ def exported(run, tmp_path):
 def agreement(model, teacher, people):
     """Mean cosine of a model's and the teacher's embeddings of the same crops."""
     crops = [plain_view(crop) for crop in people.crops]
-    mine, theirs = (open_embedder(read_model(folder)) for folder in (model, teacher))
+    mine, theirs = (open_embedder(find_model(str(name))) for name in (model, teacher))
     rows = [each.embed(np.stack([view.crop(each.card.crop) for view in crops])) for each in (mine, theirs)]
     return float((rows[0] * rows[1]).sum(axis=1).mean())
 
@@ -134,10 +134,11 @@ def test_batches_are_the_same_wherever_one_begins(run):
         assert np.array_equal(batch.inputs, batches[start].inputs)
 
 
-def test_a_view_is_embedded_once(run, adaptation, monkeypatch):
+def test_a_view_is_embedded_once_for_every_run_that_shares_the_data(run, adaptation, tmp_path, monkeypatch):
     monkeypatch.setattr(ModelEmbedder, "embed", lambda *_: pytest.fail("embedded again"))
     adapt(adaptation(epochs=21), run, tell=print)
     assert trained_steps(run) == 21 * 3
+    adapt(adaptation(sampler="class-uniform", hidden=0), tmp_path / "other", tell=print, data=run / "data")
 
 
 def test_embedding_that_was_interrupted_goes_on_where_it_was(adaptation, tmp_path, monkeypatch):
@@ -221,3 +222,19 @@ def test_a_file_that_is_no_model_is_refused(adaptation, tmp_path):
         adapt(adaptation(embedder=f"onnx:{tmp_path / 'face.onnx'}"), tmp_path / "run", tell=print)
     with pytest.raises(ModelUnknown, match="no such Model"):
         adapt(adaptation(embedder="nobody"), tmp_path / "run", tell=print)
+
+
+@pytest.mark.real
+def test_mobilefacenet_is_carried_into_dlibs_space(shared, adaptation, tmp_path):
+    """Learnt from a hundred people, judged on photos of ten others."""
+    folders = sorted(path for path in (shared / "data/train/lfw").iterdir() if len(list(path.iterdir())) > 1)
+    for name, chosen in (("learnt", folders[:100]), ("others", folders[100:110])):
+        (tmp_path / name).mkdir()
+        for folder in chosen:
+            (tmp_path / name / folder.name).symlink_to(folder)
+    newer = f"onnx:{shared / 'models/mobilefacenet_ms1m.onnx'}?colour=RGB&mean=127.5&scale=128"
+    settings = {"teacher": "dlib", "views": 1, "batch": 64, "epochs": 10, "scale": 32.0}
+    adapt(adaptation(embedder=newer, photos=(str(tmp_path / "learnt"),), **settings), tmp_path / "run", tell=print)
+    export(tmp_path / "run", tmp_path / "model", name="adapted", licence=LICENCE)
+    others = prepare_people([tmp_path / "others"], tmp_path / "faces", lambda: pytest.fail("these are crops"))
+    assert agreement(tmp_path / "model", "dlib", others) > 0.96

@@ -21,24 +21,38 @@ def adapter(hidden=5, drop=0.0):
 
 
 def naive_ridge(rows, targets):
-    """One equation for each target: least squares over centred rows, with a row of sqrt(shrinkage) for each weight."""
+    """Every shrinkage is tried; the error it makes is guessed from the matrix that gives fitted from true targets."""
     x, y = rows.astype(np.float64), targets.astype(np.float64)
-    centred = x - x.mean(axis=0)
-    shrinkage = 1e-3 * centred.var(axis=0).mean() * len(x)
-    stacked = np.vstack([centred, np.sqrt(shrinkage) * np.eye(x.shape[1])])
-    weight = np.empty((y.shape[1], x.shape[1]))
-    for i in range(y.shape[1]):
-        wanted = np.concatenate([y[:, i] - y[:, i].mean(), np.zeros(x.shape[1])])
-        weight[i] = np.linalg.lstsq(stacked, wanted, rcond=None)[0]
-    return weight, y.mean(axis=0) - weight @ x.mean(axis=0)
+    n, (x_mean, y_mean) = len(x), (x.mean(axis=0), y.mean(axis=0))
+    x, y = x - x_mean, y - y_mean
+    tried = []
+    for shrinkage in 10 ** np.linspace(-4, 1, 21) * x.var(axis=0).mean():
+        solve = np.linalg.inv(x.T @ x + n * shrinkage * np.eye(x.shape[1])) @ x.T
+        hat = x @ solve + 1 / n
+        error = ((y - hat @ y) ** 2).sum() / n / (1 - np.trace(hat) / n) ** 2
+        tried.append((error, shrinkage, (solve @ y).T))
+    _, shrinkage, weight = min(tried, key=lambda each: each[0])
+    return weight, y_mean - weight @ x_mean, shrinkage
 
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_the_linear_map_begins_as_the_ridge_regression_of_all_rows_however_they_are_parted(parts):
     weight, bias = ridge(zip(np.array_split(ROWS, parts), np.array_split(TARGETS, parts), strict=True))
-    expected, intercept = naive_ridge(ROWS, TARGETS)
+    expected, intercept, _ = naive_ridge(ROWS, TARGETS)
     assert np.abs(weight.numpy() - expected).max() < 1e-6
     assert np.abs(bias.numpy() - intercept).max() < 1e-6
+
+
+@pytest.mark.parametrize(("people", "noise"), [(20, 3.0), (2000, 0.1)])
+def test_few_and_noisy_rows_are_shrunk_more(people, noise):
+    draw = np.random.default_rng(3)
+    rows = draw.standard_normal((people, 15)).astype(np.float32)
+    targets = rows @ draw.standard_normal((15, 4)) + noise * draw.standard_normal((people, 4))
+    expected, intercept, shrinkage = naive_ridge(rows, targets)
+    weight, bias = ridge([(rows, targets.astype(np.float32))])
+    assert np.abs(weight.numpy() - expected).max() < 1e-5
+    assert np.abs(bias.numpy() - intercept).max() < 1e-5
+    assert (shrinkage > 0.1) == (people == 20)
 
 
 def test_a_fitted_adapter_begins_as_its_linear_map():

@@ -80,6 +80,19 @@ def test_a_product_of_two_values_is_no_layer():
     assert np.abs(answer(trunk(network(shape, product), "features")) - features(CROPS)).max() < 1e-5
 
 
+def test_a_layer_that_only_weighs_channels_is_not_the_last():
+    """As in squeeze-and-excitation: most of what the network sees goes past it."""
+    weighed = helper.make_node("Gather", ["shift", "place"], ["scale"])
+    place = helper.make_node("ArgMax", ["product"], ["place"], axis=1, keepdims=1)
+    wide = helper.make_node("Tile", ["features", "times"], ["many"])
+    product = helper.make_node("Mul", ["many", "scale"], ["embedding"])
+    model = onnx.load_model_from_string(network(place, weighed, wide, product))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1]), "times"))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 12
+    cut = trunk(model.SerializeToString(), "features")
+    assert np.abs(answer(cut) - CROPS.reshape(4, 12)).max() < 1e-6  # what the first layer takes, which all goes through
+
+
 def test_a_model_without_a_linear_layer_has_no_features():
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["crops"], ["embedding"])],
