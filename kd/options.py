@@ -105,7 +105,7 @@ def _amount(
 
 
 _TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
-_TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=30, batch=256, rate=1e-3)
+_TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=256, rate=3e-4)
 _RUNNING: Final = (
     click.option("--seed", default=0, show_default=True),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
