@@ -7,6 +7,7 @@ GalleryError
 ├── GalleryCorrupt       the file is damaged; it was not changed
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
+SegmentDamaged           a file of the cache is not what was written: made again from the store
 SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
 """
 
@@ -39,6 +40,10 @@ class GalleryBusy(GalleryError):
 
 class GalleryUnavailable(GalleryError):
     code = "gallery_unavailable"
+
+
+class SegmentDamaged(FacesError):
+    code = "segment_damaged"
 
 
 class SubjectUnknown(FacesError):
