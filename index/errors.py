@@ -8,6 +8,7 @@ GalleryError
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
 SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
+AuditInvalid
 """
 
 from faces.errors import FacesError
@@ -77,3 +78,9 @@ class NotCalibrated(FacesError):
     """Neither the gallery nor the card knows a threshold for this FPIR."""
 
     code = "not_calibrated"
+
+
+class AuditInvalid(FacesError):
+    """What the audit log does not take, or no head of one."""
+
+    code = "audit_invalid"
