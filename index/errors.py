@@ -9,6 +9,11 @@ GalleryError
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
 SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
 AuditInvalid
+StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
+├── StoreKeyMissing      the store is sealed, and there is no key
+├── StoreKeyInvalid      what is given as a key is none
+├── StoreKeyWrong        it is another key
+└── SealBroken           an embedding that the right key does not open
 """
 
 from faces.errors import FacesError
@@ -84,3 +89,23 @@ class AuditInvalid(FacesError):
     """What the audit log does not take, or no head of one."""
 
     code = "audit_invalid"
+
+
+class StoreKeyError(FacesError):
+    code = "store_key_error"
+
+
+class StoreKeyMissing(StoreKeyError):
+    code = "store_key_missing"
+
+
+class StoreKeyInvalid(StoreKeyError):
+    code = "store_key_invalid"
+
+
+class StoreKeyWrong(StoreKeyError):
+    code = "store_key_wrong"
+
+
+class SealBroken(StoreKeyError):
+    code = "seal_broken"
