@@ -8,7 +8,7 @@ GalleryError
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
 SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
-AuditInvalid
+AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
 StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
 ├── StoreKeyMissing      the store is sealed, and there is no key
 ├── StoreKeyInvalid      what is given as a key is none
@@ -89,6 +89,22 @@ class AuditInvalid(FacesError):
     """What the audit log does not take, or no head of one."""
 
     code = "audit_invalid"
+
+
+class AccessKeyInvalid(FacesError):
+    """What no API key can be."""
+
+    code = "access_key_invalid"
+
+
+class AccessKeyUnknown(FacesError):
+    code = "access_key_unknown"
+
+
+class AccessRefused(FacesError):
+    """An API key that is none, has expired or was revoked. Its value is the id at most, never the secret."""
+
+    code = "access_refused"
 
 
 class StoreKeyError(FacesError):
