@@ -35,16 +35,13 @@ def migrate(path: Path, at: str) -> None:
     with closing(connect(path)) as connection, translated(path):
         try:
             connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
-                raise
-            raise _read_only(path) from None
-        try:
             migrate_tables(connection, path, at)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+                raise _read_only(path) from error
             raise
 
 
