@@ -103,7 +103,7 @@ class LocalGallery:
             raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
         vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
         snapshot = self._cache.current()
-        while (found := self._named(vectors, snapshot.search(vectors, k))) is None:
+        while (found := self._named(vectors, snapshot.search(vectors, k, self.store.engine))) is None:
             snapshot = self._later_than(snapshot)
         return found
 
