@@ -60,10 +60,10 @@ class Scanner:
     """The threads that scan. One for a process is enough: callers share it, and its size is what they may burden."""
 
     def __init__(self, threads: int | None = None, multiplier: "Multiplier | None" = None) -> None:
-        """threads: all cores, unless told. multiplier: the fastest installed, unless told."""
+        """threads: as many as cores, unless told. multiplier: the fastest installed, unless told."""
         self._multiplier = multiplier or MULTIPLIERS["float32" if numkong is None else "int8"]
         self._pool = ThreadPoolExecutor(
-            threads or os.cpu_count() or 1,
+            threads or len(os.sched_getaffinity(0)),
             thread_name_prefix="scan",
             initializer=faiss.omp_set_num_threads,  # each thread's own setting: none of them starts others
             initargs=(1,),
