@@ -7,6 +7,7 @@ Source: He, Zhang, Sun, Channel Pruning for Accelerating Very Deep Neural Networ
 measure in place of their LASSO.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -33,10 +34,10 @@ def folded_weights(model: bytes, network: FoldedMobileFaceNet) -> dict[str, Tens
     except Exception as error:  # noqa: BLE001 - protobuf's own error is none of Python's
         raise CheckpointMismatch("not an ONNX model", type(error).__name__, _ALIKE) from None
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    found = [constants[name] for node in graph.node for name in node.input if name in constants]
+    layers = [node for node in graph.node if node.op_type in _LAYERS]
+    found = [constants[name] for node in layers for name in node.input if name in constants]
     wanted = network.state_dict()
-    sizes = [(values.size, tuple(values.shape[:1])) for values in found]
-    if sizes != [(values.numel(), tuple(values.shape[:1])) for values in wanted.values()]:
+    if [_axes(values.shape) for values in found] != [_axes(values.shape) for values in wanted.values()]:
         raise CheckpointMismatch("an ONNX model of another network, with tensors", len(found), _ALIKE)
     return {
         name: torch.from_numpy(np.array(values, dtype=np.float32)).reshape(like.shape)
@@ -44,6 +45,12 @@ def folded_weights(model: bytes, network: FoldedMobileFaceNet) -> dict[str, Tens
     }
 
 
+def _axes(shape: Sequence[int]) -> list[int]:
+    """A slope is (channels,) here and (1, channels, 1, 1) there."""
+    return [size for size in shape if size > 1]
+
+
+_LAYERS: Final = frozenset({"Conv", "PRelu", "Gemm"})
 _ALIKE: Final = "Give a MobileFaceNet's whose batch normalisations are folded into its convolutions."
 
 
@@ -62,22 +69,27 @@ def cut(whole: FoldedMobileFaceNet, student: FoldedMobileFaceNet, crops: Tensor)
 
 
 def _cut_block(block: Bottleneck, copy: Bottleneck, features: Tensor, narrow: Tensor, answer: Tensor) -> None:
-    inside, last, fitted = block.trunk[:-1](features), block.trunk[-1], copy.trunk[-1]
-    worth = inside.std(dim=(0, 2, 3)) * last.weight.flatten(1).norm(dim=0)
+    worth = block.trunk[:-1](features).std(dim=(0, 2, 3)) * _weights(block.trunk[-1]).flatten(1).norm(dim=0)
     _keep(block.trunk, copy.trunk, worth)
     missing = answer - narrow if copy.residual else answer
-    weight, bias = ridge([(_rows(copy.trunk[:-1](narrow)).numpy(), _rows(missing).numpy())])
-    fitted.weight.copy_(weight.reshape(fitted.weight.shape))
-    fitted.bias.copy_(bias)
+    _fit(copy.trunk[-1], _rows(copy.trunk[:-1](narrow)), _rows(missing))
 
 
 def _cut_head(head: EmbeddingHead, copy: EmbeddingHead, features: Tensor, narrow: Tensor) -> None:
     weighed = head.weighed(features)
-    worth = weighed.std(dim=0) * head.project.weight.norm(dim=0)
+    worth = weighed.std(dim=0) * _weights(head.project).norm(dim=0)
     _keep(nn.Sequential(head.widen, head.relu, head.weigh), nn.Sequential(copy.widen, copy.relu, copy.weigh), worth)
-    weight, bias = ridge([(copy.weighed(narrow).numpy(), head.project(weighed).numpy())])
-    copy.project.weight.copy_(weight)
-    copy.project.bias.copy_(bias)
+    _fit(copy.project, copy.weighed(narrow), head.project(weighed))
+
+
+def _fit(layer: nn.Module, rows: Tensor, targets: Tensor) -> None:
+    """Let a linear layer, or a convolution by 1×1, answer (n, inputs) with what is nearest to (n, outputs)."""
+    for values, fitted in zip(layer.parameters(), ridge([(rows.numpy(), targets.numpy())]), strict=True):
+        values.copy_(fitted.reshape(values.shape))
+
+
+def _weights(layer: nn.Module) -> Tensor:
+    return next(layer.parameters())
 
 
 def _keep(layers: nn.Sequential, copies: nn.Sequential, worth: Tensor) -> None:
