@@ -155,4 +155,4 @@ def _lock(handle: int, deadline: float) -> bool:
 
 
 def _damaged(path: Path, what: str) -> SegmentDamaged:
-    return SegmentDamaged(f"a snapshot file that is {what}", str(path), "It is made anew from the store.")
+    return SegmentDamaged(f"a snapshot file that is {what}", str(path), "It is made again from the store.")
