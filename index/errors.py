@@ -7,7 +7,8 @@ GalleryError
 ├── GalleryCorrupt       the file is damaged; it was not changed
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
-SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
+SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated,
+NoProbes, PlotUnavailable
 """
 
 from faces.errors import FacesError
@@ -77,3 +78,15 @@ class NotCalibrated(FacesError):
     """Neither the gallery nor the card knows a threshold for this FPIR."""
 
     code = "not_calibrated"
+
+
+class NoProbes(FacesError):
+    """A folder of labelled probes with no photo that can be one."""
+
+    code = "no_probes"
+
+
+class PlotUnavailable(FacesError):
+    """No plot can be drawn: matplotlib is missing, or nothing is there to draw, or the file's kind is not known."""
+
+    code = "plot_unavailable"

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from faces.embed import Vectors
 from faces.errors import FacesError
@@ -19,9 +20,11 @@ from index.connection import RESTORE
 from index.errors import GalleryCorrupt, NothingToEnrol, ProbesInvalid, SubjectInvalid, TemplatesInvalid
 from index.search import Snapshot, empty
 from index.store import Store, create_store
+from index.threshold import Threshold
 
 SUFFIX: Final = ".heirloom"
 
+_THRESHOLDS: Final = TypeAdapter(list[Threshold])
 _UNIT: Final = 1e-3  # how far from 1 the length of a unit row may be: fp16 stays within
 _LONGEST_NAME: Final = 500  # characters
 _SCRUB_WAIT: Final = 30.0  # seconds
@@ -57,6 +60,8 @@ class Candidate:
     name: str
     score: float
     template_id: int
+    negative: float | None = None
+    """The probe's highest cosine with a negative example of this Subject; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,17 @@ class GalleryStats:
     space_id: str
     models: dict[str, int]
     """Templates by the model_id that made them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """The first and the last that was enrolled of some Subjects, in the order in which these were."""
+
+    subject_ids: list[str]
+    oldest: Vectors
+    """(n, dim) one Template a Subject."""
+    newest: Vectors
+    """(n, dim) equal to the oldest where a Subject has one Template."""
 
 
 class Gallery(Protocol):
@@ -247,13 +263,23 @@ class LocalGallery:
             owners.setdefault(source, set()).add(subject_id)
         return owners
 
-    def oldest_templates(self) -> tuple[list[str], Vectors]:
-        """Each Subject's id and its oldest Template (n, dim), in the order of these."""
+    def enrolled(self, subject_ids: Iterable[str]) -> set[str]:
+        """Those of them that are Subjects here."""
+        return {row.subject_id for row in self._current().subjects.values()} & set(subject_ids)
+
+    def ends(self, most: int) -> Ends:
+        """Of at most so many Subjects, evenly spread from the first enrolled to the last."""
         current = self._current()
         numbers, first = np.unique(current.owners, return_index=True)
+        _, from_last = np.unique(current.owners[::-1], return_index=True)
         order = np.argsort(first)
-        owners = [current.subjects[int(number)].subject_id for number in numbers[order]]
-        return owners, current.rows_of(current.ids[first[order]])
+        spread = np.linspace(0, len(order) - 1, min(len(order), most)).round().astype(np.int64)
+        chosen = order[np.unique(spread)]
+        return Ends(
+            [current.subjects[int(number)].subject_id for number in numbers[chosen]],
+            current.rows_of(current.ids[first[chosen]]),
+            current.rows_of(current.ids[len(current.ids) - 1 - from_last[chosen]]),
+        )
 
     def active_model(self) -> str | None:
         """The name or locator of the Model the service was last told to use."""
@@ -268,6 +294,20 @@ class LocalGallery:
         with self._store.atomic():
             self._store.put_setting("active_model", reference)
             self._store.put_setting("started_with", started_with or "")
+
+    def thresholds(self, model_id: str) -> list[Threshold]:
+        """Those that are kept for probes by this Model, the highest FPIR first; each says how old it is."""
+        kept = self._store.setting(f"thresholds {model_id}")
+        return [] if kept is None else _THRESHOLDS.validate_json(kept)
+
+    def put_thresholds(self, thresholds: Sequence[Threshold]) -> None:
+        """Keep them, each in place of the one of its Model and FPIR; durable on return."""
+        for model_id in {threshold.model_id for threshold in thresholds}:
+            kept = {threshold.fpir: threshold for threshold in self.thresholds(model_id)}
+            kept |= {threshold.fpir: threshold for threshold in thresholds if threshold.model_id == model_id}
+            falling = sorted(kept.values(), key=lambda threshold: -(threshold.fpir or 0.0))
+            with self._store.atomic():
+                self._store.put_setting(f"thresholds {model_id}", _THRESHOLDS.dump_json(falling).decode())
 
     def _valid(self, enrolment: Enrolment) -> Vectors:
         require_subject_id(enrolment.subject_id)
