@@ -14,7 +14,17 @@ from index.errors import GalleryBusy, GalleryUnavailable, NotCalibrated
 from index.gallery import LocalGallery, utc_now
 from index.tail import FARTHEST, Trials, estimate, rate_at, threshold_at, trials_needed
 from index.threshold import Source, Threshold
-from index.trials import MOST_TRIALS, Mates, Probes, gallery_mates, gallery_trials, miss_rate, probe_trials
+from index.trials import (
+    MOST_TRIALS,
+    Advance,
+    Mates,
+    Probes,
+    gallery_mates,
+    gallery_trials,
+    miss_rate,
+    probe_trials,
+    quietly,
+)
 
 FPIRS: Final = (0.1, 0.01, 0.001)
 
@@ -49,7 +59,7 @@ class Calibration:
     nearest to the gallery's; T→T for a teacher, S→T for a student.
 
     How many people are too few: `index.tail.trials_needed`. What thresholds rest on is measured once: an object stands
-    for one moment of the gallery. Raises ProbesInvalid.
+    for one moment of the gallery. `report_progress` is called with the number of searches done. Raises ProbesInvalid.
     """
 
     def __init__(
@@ -59,10 +69,11 @@ class Calibration:
         probes: Probes | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
+        report_progress: Advance = quietly,
     ) -> None:
-        self._gallery, self._card, self._clock = gallery, card, clock
+        self._gallery, self._card, self._clock, self._report_progress = gallery, card, clock, report_progress
         self._stats = gallery.stats()
-        self._tried = None if probes is None else probe_trials(gallery, probes)
+        self._tried = None if probes is None else probe_trials(gallery, probes, report_progress)
 
     @property
     def subjects(self) -> int:
@@ -72,14 +83,14 @@ class Calibration:
     @cached_property
     def trials(self) -> Trials:
         """What strangers score: with this Model's probes where such were given, else with the Templates' model."""
-        return gallery_trials(self._gallery) if self._tried is None else self._tried[0]
+        return gallery_trials(self._gallery, self._report_progress) if self._tried is None else self._tried[0]
 
     @cached_property
     def mates(self) -> Mates | None:
         """What this Model's probes of enrolled people score; None where the gallery has Templates of another alone."""
         if self._tried is not None:
             return self._tried[1]
-        return gallery_mates(self._gallery) if self.own_templates else None
+        return gallery_mates(self._gallery, self._report_progress) if self.own_templates else None
 
     @property
     def own_templates(self) -> bool:
@@ -101,14 +112,14 @@ class Calibration:
         that they reach at the FPIR which `known` has come to stand for, to the score at `fpir`.
         """
         come_to = rate_at(fpir, known.subjects / max(self.subjects, 1))
-        if self._possible_trials < max(trials_needed(fpir), trials_needed(come_to)):
+        if not self._enough(max(trials_needed(fpir), trials_needed(come_to))):
             return None
         way = threshold_at(self.trials, fpir) - threshold_at(self.trials, come_to)
         return replace(_higher(known, way), subjects=self.subjects, date=self._today, extrapolated=True)
 
-    @property
-    def _possible_trials(self) -> int:
-        return min(self.subjects, MOST_TRIALS)
+    def _enough(self, needed: int) -> bool:
+        """Whether so many people can be tried; nobody is when it is plain that they cannot."""
+        return min(self.subjects, MOST_TRIALS) >= needed and self.trials.people >= needed
 
     @property
     def _today(self) -> str:
@@ -136,7 +147,7 @@ class Calibration:
     def _from_gallery_or_card(self, fpir: float) -> Threshold:
         known, needed = measured(self._card, self.subjects, fpir), trials_needed(fpir)
         way = 0.0 if self.own_templates else shift(known)
-        enough = self._possible_trials >= needed
+        enough = self._enough(needed)
         if enough and way is not None:
             return _higher(self._estimated(fpir, "gallery"), way)
         if own := known.get("T→T" if self._card.role == "teacher" else "S→T"):

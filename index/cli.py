@@ -104,8 +104,10 @@ def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as
     found = find_model(model)
     with open_gallery(path) as gallery:
         gallery.require_space(found.card.space)
-        calibration = Calibration(gallery, found.card, None if probes is None else _probes(probes, gallery, found))
-        table = calibration.table()
+        labelled = None if probes is None else _probes(probes, gallery, found)
+        with progress("searches", None) as advance:
+            calibration = Calibration(gallery, found.card, labelled, report_progress=advance)
+            table = calibration.table()
         gallery.put_thresholds(measured_here(table))
         _print(table, as_json, report.thresholds)
         if plot is not None:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-if TYPE_CHECKING:
-    from index.gallery import Candidate
+from index.contract import Candidate
 
 Source = Literal["gallery", "probes", "card", "user"]
 FROM: Final[Mapping[Source, str]] = MappingProxyType(
@@ -48,7 +47,7 @@ class Decision:
     threshold: Threshold
 
 
-def decide(candidates: "Sequence[Candidate]", threshold: Threshold) -> Decision:
+def decide(candidates: Sequence[Candidate], threshold: Threshold) -> Decision:
     """The best Candidate at or over the threshold; equal scores go to the older Template.
 
     Passed over: a Candidate to whose negative examples the probe is as near as to its Templates, or nearer.

@@ -1,12 +1,13 @@
 """What a gallery answers about people whose names are known: the trials that thresholds are estimated from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from faces.embed import Vectors
+from index.errors import SubjectUnknown
 from index.gallery import LocalGallery
 from index.tail import Floats, Numbers, Trials
 
@@ -14,6 +15,14 @@ MOST_TRIALS: Final = 10_000  # at FPIR 0.01 a hundred false alarms: known to a f
 _MOST_MATES: Final = 2_000  # an FNIR of 0.1 known to a seventh
 _BATCH: Final = 1024  # probes; large enough for FAISS to multiply matrices
 _NONE: Final = -np.inf  # below every cosine
+
+
+Advance = Callable[[int], None]
+"""Told how many more searches are done."""
+
+
+def quietly(_: int) -> None:
+    """An Advance that nobody sees."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +55,7 @@ class _Answers:
     """The Subject of `others`."""
 
 
-def gallery_trials(gallery: LocalGallery) -> Trials:
+def gallery_trials(gallery: LocalGallery, report_progress: Advance = quietly) -> Trials:
     """Every Subject's oldest Template against all other Subjects: one trial a Subject.
 
     One, since photos of one person are not independent of each other. Nor are two Subjects who are each other's
@@ -54,13 +63,13 @@ def gallery_trials(gallery: LocalGallery) -> Trials:
     Of a gallery of more than 10,000 Subjects that many are tried, evenly spread from the first enrolled to the last.
     """
     ends = gallery.ends(MOST_TRIALS)
-    answers = _ask(gallery, ends.subject_ids, ends.oldest)
+    answers = _ask(gallery, ends.subject_ids, ends.oldest, report_progress)
     known = np.isfinite(answers.others)
     groups = _mutual(ends.subject_ids, answers.nearest)
     return Trials(answers.others[known], groups[known], int(known.sum()))
 
 
-def gallery_mates(gallery: LocalGallery) -> Mates:
+def gallery_mates(gallery: LocalGallery, report_progress: Advance = quietly) -> Mates:
     """The newest Template of every Subject that has several, compared with its oldest and with all other Subjects.
 
     As if each had been enrolled with one photo, so with more of them fewer are missed. A copy of the oldest is no
@@ -69,19 +78,19 @@ def gallery_mates(gallery: LocalGallery) -> Mates:
     ends = gallery.ends(_MOST_MATES)
     several = np.flatnonzero((ends.oldest != ends.newest).any(axis=1))
     oldest, newest = ends.oldest[several].astype(np.float64), ends.newest[several]
-    answers = _ask(gallery, [ends.subject_ids[number] for number in several], newest)
+    answers = _ask(gallery, [ends.subject_ids[number] for number in several], newest, report_progress)
     return Mates(np.minimum((oldest * newest).sum(axis=1), 1.0), answers.others)
 
 
-def probe_trials(gallery: LocalGallery, probes: Probes) -> tuple[Trials, Mates]:
+def probe_trials(gallery: LocalGallery, probes: Probes, report_progress: Advance = quietly) -> tuple[Trials, Mates]:
     """Every probe against all Subjects but its own; the photos of one person are one group. And those of the enrolled.
 
     For an enrolled person that is a search of a gallery in which she is not. Raises ProbesInvalid.
     """
-    answers = _ask(gallery, probes.people, probes.rows)
+    answers = _ask(gallery, probes.people, probes.rows, report_progress)
     _, person = np.unique(np.array(probes.people, dtype=str), return_inverse=True)
     known = np.isfinite(answers.others)
-    enrolled = gallery.enrolled(probes.people)
+    enrolled = {name for name in set(probes.people) if _is_subject(gallery, name)}
     mated = np.array([name in enrolled for name in probes.people], dtype=bool)
     groups = person[known].astype(np.int64)
     return (
@@ -100,7 +109,7 @@ def miss_rate(mates: Mates, threshold: float) -> float:
     return float(np.mean((mates.own < threshold) | (mates.own <= mates.others)))
 
 
-def _ask(gallery: LocalGallery, people: Sequence[str], rows: Vectors) -> _Answers:
+def _ask(gallery: LocalGallery, people: Sequence[str], rows: Vectors, report_progress: Advance) -> _Answers:
     """people: (n,) whose each row (n, dim) is. The best two Subjects of each are enough to tell."""
     own, others = np.full(len(rows), _NONE), np.full(len(rows), _NONE)
     nearest: list[str | None] = [None] * len(rows)
@@ -112,7 +121,16 @@ def _ask(gallery: LocalGallery, people: Sequence[str], rows: Vectors) -> _Answer
                     own[number] = candidate.score
                 else:
                     others[number], nearest[number] = candidate.score, candidate.subject_id
+        report_progress(len(found))
     return _Answers(own, others, nearest)
+
+
+def _is_subject(gallery: LocalGallery, name: str) -> bool:
+    try:
+        gallery.subject(name)
+    except SubjectUnknown:
+        return False
+    return True
 
 
 def _mutual(subjects: Sequence[str], nearest: Sequence[str | None]) -> Numbers:
