@@ -7,7 +7,8 @@ import click
 
 from faces.console import Commands, echo_json
 from index.access import SCOPES, AccessKey, Grant
-from index.keyring import open_keyring
+from index.keyring import Keyring
+from index.store import open_store
 
 _gallery = click.option(
     "--gallery",
@@ -44,8 +45,8 @@ def create(
 ) -> None:
     """Make a key for whoever LABEL says. It is printed now and never again."""
     grant = Grant(label, scopes, collections, None if expires is None else _end_of(expires))
-    with open_keyring(path) as keyring:
-        key, token = keyring.create(grant, datetime.now(UTC))
+    with open_store(path) as store:
+        key, token = Keyring(store).create(grant, datetime.now(UTC))
     if as_json:
         echo_json({"key": _public(key), "token": token})
         return
@@ -59,8 +60,8 @@ def create(
 @_json
 def list_(path: Path, as_json: bool) -> None:
     """Print every key there ever was, oldest first, without the secrets: nobody has them but their holders."""
-    with open_keyring(path) as keyring:
-        known = keyring.keys()
+    with open_store(path) as store:
+        known = Keyring(store).keys()
     if as_json:
         echo_json([_public(key) for key in known])
     else:
@@ -73,8 +74,8 @@ def list_(path: Path, as_json: bool) -> None:
 @_json
 def revoke(key_id: str, path: Path, as_json: bool) -> None:
     """Refuse the key with this id from now on. A service goes on asking for keys after the last one is revoked."""
-    with open_keyring(path) as keyring:
-        key = keyring.revoke(key_id, datetime.now(UTC))
+    with open_store(path) as store:
+        key = Keyring(store).revoke(key_id, datetime.now(UTC))
     if as_json:
         echo_json(_public(key))
     else:

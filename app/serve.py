@@ -19,7 +19,7 @@ from app.gate import Gate
 from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
-from index.keyring import open_keyring
+from index.keyring import Keyring
 
 _BACKLOG: Final = 2048
 _REMEDIES: Final = {
@@ -43,23 +43,23 @@ class Started:
 def serve(settings: Settings, report: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in flight. report: called once requests are answered.
 
-    Raises CannotListen and KeyNeeded before anything is loaded, and the errors of `open_keyring` and `open_engine`.
+    Raises CannotListen before anything is loaded, the errors of `open_engine`, and KeyNeeded.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn takes them over while it runs, and hands them back when it has drained
-    with closing(bind(settings.host, settings.port)) as listener, open_keyring(settings.gallery) as keyring:
+    with closing(bind(settings.host, settings.port)) as listener, open_engine(settings) as engine:
+        keyring = Keyring(engine.gallery.store)
         trust = trust_of(settings, keyring, loopback=is_loopback(listener), name=url_of(listener))
-        with open_engine(settings) as engine:
-            app = create_app(
-                engine,
-                gate=Gate(settings.cores, settings.waiting, settings.patience),
-                limits=settings.limits,
-                trust=trust,
-                paths_allowed=not trust.exposed,
-            )
-            _listen(listener, settings.host, settings.port)
-            report(Started(engine, url_of(listener), trust.exposed, keyring.any()))
-            uvicorn.Server(protocol(app, settings.drain)).run([listener])
+        app = create_app(
+            engine,
+            gate=Gate(settings.cores, settings.waiting, settings.patience),
+            limits=settings.limits,
+            trust=trust,
+            paths_allowed=not trust.exposed,
+        )
+        _listen(listener, settings.host, settings.port)
+        report(Started(engine, url_of(listener), trust.exposed, keyring.any()))
+        uvicorn.Server(protocol(app, settings.drain)).run([listener])
 
 
 def protocol(app: FastAPI, drain: int = 30) -> uvicorn.Config:

@@ -1,60 +1,58 @@
-"""The API keys of a gallery's file, for programs that have to tell their callers apart."""
+"""The API keys of an open store, for programs that have to tell their callers apart."""
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from index import access
+from index import access, audit
 from index.access import AccessKey, Grant
-from index.connection import connect, inspect, translated
-
-_Result = TypeVar("_Result")
+from index.store import Store
 
 
 class Keyring:
-    """Keys as they are at each call: another process's new key counts, and its revoked one does not."""
+    """Keys as they are at each call: another process's new key counts, and its revoked one does not.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection: Final = connection
-        self._path: Final = path
-        self._lock: Final = threading.Lock()
+    Making and revoking are in the audit log, by the key's id: a label may be somebody's name.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store: Final = store
 
     def find(self, token: str, now: datetime) -> AccessKey:
         """The key with this text, in force now. Raises AccessRefused."""
-        return self._do(lambda connection: access.find(connection, token, now))
+        return self._store.read(lambda connection: access.find(connection, token, now))
 
     def any(self) -> bool:
         """Was there ever a key? One that has expired or was revoked counts."""
         return bool(self.keys())
 
     def keys(self) -> list[AccessKey]:
-        """All there ever were, oldest first; a store of the first format has none."""
-        return self._do(lambda connection: access.keys(connection) if _has_table(connection) else [])
+        """All there ever were, oldest first."""
+        return self._store.read(access.keys)
 
-    def create(self, grant: Grant, now: datetime) -> tuple[AccessKey, str]:
+    def create(self, grant: Grant, now: datetime, *, actor: str = "cli") -> tuple[AccessKey, str]:
         """The new key and its text, which is stored nowhere. Durable on return. Raises AccessKeyInvalid."""
-        return self._do(lambda connection: access.create(connection, grant, now))
 
-    def revoke(self, key_id: str, now: datetime) -> AccessKey:
+        def make(connection: sqlite3.Connection) -> tuple[AccessKey, str]:
+            key, token = access.create(connection, grant, now)
+            _tell(connection, "create_key", key, now, actor)
+            return key, token
+
+        return self._store.write(make)
+
+    def revoke(self, key_id: str, now: datetime, *, actor: str = "cli") -> AccessKey:
         """Durable on return. Raises AccessKeyUnknown."""
-        return self._do(lambda connection: access.revoke(connection, key_id, now))
 
-    def _do(self, job: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        with self._lock, translated(self._path):
-            return job(self._connection)
+        def refuse(connection: sqlite3.Connection) -> AccessKey:
+            key = access.revoke(connection, key_id, now)
+            _tell(connection, "revoke_key", key, now, actor)
+            return key
 
-
-def _has_table(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'access_keys'").fetchone())
+        return self._store.write(refuse)
 
 
-@contextmanager
-def open_keyring(path: Path) -> Iterator[Keyring]:
-    """Raises the errors of `index.connection.inspect`."""
-    inspect(path)
-    with closing(connect(path)) as connection:
-        yield Keyring(connection, path)
+def _tell(connection: sqlite3.Connection, action: str, key: AccessKey, now: datetime, actor: str) -> None:
+    body = {"key_id": key.key_id, "scopes": key.scopes, "collections": key.collections, "expires": key.expires}
+    audit.append(
+        connection, salt=b"", actor=actor, action=action, collection="", subject_id=None, body=body, at=now.isoformat()
+    )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from index.store import Store
+
 KEPT_FOR: Final = timedelta(hours=24)
 
 
@@ -61,3 +63,16 @@ def _mentions(value: object, text: str) -> bool:
 def _text(moment: datetime) -> str:
     """Texts of one length, so that their order is that of the moments."""
     return moment.isoformat(timespec="microseconds")
+
+
+class Repeats:
+    """The same in an open store: each call is a transaction, and durable on return."""
+
+    def __init__(self, store: Store) -> None:
+        self._store: Final = store
+
+    def recall(self, scope: str, key: str, now: datetime) -> Kept | None:
+        return self._store.read(lambda connection: recall(connection, scope, key, now))
+
+    def keep(self, scope: str, key: str, kept: Kept, now: datetime) -> None:
+        self._store.write(lambda connection: keep(connection, scope, key, kept, now))

@@ -1,10 +1,7 @@
 """A gallery of three colours, its teacher, a student and a stranger, and the service over them."""
 
-import re
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +17,6 @@ from faces.detect import Face
 from faces.image import ImageLimits
 from faces.models import open_embedder, read_model
 from index.gallery import LocalGallery, Template, create_gallery
-from index.schema import TABLES
 from tests.app import parts
 
 
@@ -45,8 +41,6 @@ def gallery_path(tmp_path: Path, models: dict[str, Path]) -> Path:
             crop = np.full((1, 112, 112, 3), colour, dtype=np.uint8)
             template = Template(embedder.embed(crop)[0], embedder.model_id)
             gallery.enrol(name, [template], space=parts.SPACE, name=name.title())
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(re.search(r"CREATE TABLE access_keys \(.*?\);", TABLES, re.DOTALL).group())
     return path
 
 

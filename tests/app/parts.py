@@ -23,7 +23,8 @@ from faces.detect import Face
 from faces.space import Cell, Input, Licence, ModelCard, Space, digest, read_card, short_id
 from faces.weights.graph import Graph
 from index.access import Grant
-from index.keyring import open_keyring
+from index.keyring import Keyring
+from index.store import open_store
 
 DIM = 8
 SPACE = Space(teacher="ab" * 32, dim=DIM, crop=ARCFACE_112.name)
@@ -121,8 +122,8 @@ def gate(slots: int = 2, waiting: int = 32, patience: float = 10.0) -> Gate:
 
 def make_key(gallery: Path, *scopes: str, collections: Sequence[str] = ()) -> str:
     """The text of a new API key of this gallery."""
-    with open_keyring(gallery) as keyring:
-        return keyring.create(Grant("a test", scopes, collections), datetime.now(UTC))[1]
+    with open_store(gallery) as store:
+        return Keyring(store).create(Grant("a test", scopes, collections), datetime.now(UTC))[1]
 
 
 @contextmanager

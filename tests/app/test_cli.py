@@ -88,15 +88,15 @@ def test_no_gallery_is_named(refused):
     assert "--gallery" in refused()
 
 
-def test_beyond_loopback_a_service_without_a_key_does_not_start(refused, gallery_path):
-    line = refused("--gallery", gallery_path, "--model", "dlib", "--port", 0, "--host", "0.0.0.0")  # noqa: S104
+def test_beyond_loopback_a_service_without_a_key_does_not_start(refused, gallery_path, models):
+    line = refused("--gallery", gallery_path, "--model", models["teacher"], "--port", 0, "--host", "0.0.0.0")  # noqa: S104
     assert "'http://0.0.0.0:" in line
     assert f"app keys create LABEL --scope identify --gallery {gallery_path}" in line
 
 
-def test_behind_a_proxy_a_service_without_a_key_does_not_start(refused, gallery_path, monkeypatch):
+def test_behind_a_proxy_a_service_without_a_key_does_not_start(refused, gallery_path, models, monkeypatch):
     monkeypatch.setenv("HEIRLOOM_PROXIES", "127.0.0.1")
-    assert "app keys create" in refused("--gallery", gallery_path, "--model", "dlib", "--port", 0)
+    assert "app keys create" in refused("--gallery", gallery_path, "--model", models["teacher"], "--port", 0)
 
 
 def test_beyond_loopback_a_key_is_asked_for_and_a_path_refused(gallery_path, models, tmp_path):

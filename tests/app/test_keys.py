@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from app.cli import main
 from index.errors import AccessRefused
-from index.keyring import open_keyring
+from index.keyring import Keyring
+from index.store import open_store
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def keys(gallery_path):
 def test_the_key_alone_is_on_stdout_and_opens_the_gallery(keys, gallery_path):
     done = keys("create", "front door", "--scope", "identify", "--scope", "audit", "--collection", "staff")
     (token,) = done.stdout.splitlines()
-    with open_keyring(gallery_path) as keyring:
+    with open_store(gallery_path) as store:
+        keyring = Keyring(store)
         key = keyring.find(token, datetime.now(UTC))
     assert (key.label, key.scopes, key.collections) == ("front door", ("identify", "audit"), ("staff",))
     assert f"{key.key_id}  front door: identify, audit; staff; without end" in done.stderr
@@ -56,7 +58,8 @@ def test_a_key_that_was_revoked_is_refused_and_stays_in_the_list(keys, gallery_p
     token = keys("create", "lost", "--scope", "identify").stdout.strip()
     assert "revoked" in keys("revoke", token.split("_")[1]).stdout
     assert "revoked" in keys("list").stdout
-    with open_keyring(gallery_path) as keyring:
+    with open_store(gallery_path) as store:
+        keyring = Keyring(store)
         assert keyring.any()
         with pytest.raises(AccessRefused, match="revoked"):
             keyring.find(token, datetime.now(UTC))
@@ -66,7 +69,8 @@ def test_a_key_lasts_to_the_end_of_its_last_day(keys, gallery_path):
     token = json.loads(keys("create", "guest", "--scope", "identify", "--expires", "2999-12-31", "--json").stdout)[
         "token"
     ]
-    with open_keyring(gallery_path) as keyring:
+    with open_store(gallery_path) as store:
+        keyring = Keyring(store)
         assert keyring.find(token, datetime(2999, 12, 31, 23, 59, tzinfo=UTC))
         with pytest.raises(AccessRefused, match="expired"):
             keyring.find(token, datetime(3000, 1, 1, tzinfo=UTC))

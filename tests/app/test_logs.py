@@ -12,7 +12,7 @@ from app.logs import JsonLines, TextLines, log_event, log_failure, set_up_logs
 from app.service import create_app
 from app.trust import trust_of
 from faces.image import ImageLimits
-from index.keyring import open_keyring
+from index.keyring import Keyring
 from tests.app import parts
 from tests.app.parts import RED, photo
 
@@ -109,11 +109,10 @@ def answered(engine, lines, gallery_path, settings):
 
     def ask(*asked, **content):
         headers = {"authorization": f"Bearer {token}"} | content.pop("headers", {})
-        with open_keyring(gallery_path) as keyring:
-            trust = trust_of(settings, keyring, loopback=True, name="here")
-            app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), trust=trust)
-            with parts.served(app) as url, httpx.Client(base_url=url) as client:
-                client.request(*asked, headers=headers, **content)
+        trust = trust_of(settings, Keyring(engine.gallery.store), loopback=True, name="here")
+        app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), trust=trust)
+        with parts.served(app) as url, httpx.Client(base_url=url) as client:
+            client.request(*asked, headers=headers, **content)
         events = [json.loads(line) for line in stream.getvalue().splitlines()]
         return token, [event for event in events if not event["logger"].startswith("http")]
 

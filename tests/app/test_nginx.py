@@ -16,7 +16,7 @@ from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
 from faces.image import ImageLimits
-from index.keyring import open_keyring
+from index.keyring import Keyring
 from tests.app import parts
 from tests.app.parts import RED, photo
 
@@ -72,11 +72,10 @@ def proxied(engine, gallery_path, certificate, token, tmp_path, monkeypatch):
     monkeypatch.setenv("HEIRLOOM_RATE", "0.001")
     monkeypatch.setenv("HEIRLOOM_BURST", "40")
     settings = Settings(gallery=gallery_path)
-    with open_keyring(gallery_path) as keyring:
-        trust = trust_of(settings, keyring, loopback=True, name="here")
-        app = create_app(engine, gate=parts.gate(), limits=ImageLimits(bytes=20_000), trust=trust)
-        with parts.served(app) as url:
-            yield from nginx(tmp_path, url.removeprefix("http://"), certificate)
+    trust = trust_of(settings, Keyring(engine.gallery.store), loopback=True, name="here")
+    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(bytes=20_000), trust=trust)
+    with parts.served(app) as url:
+        yield from nginx(tmp_path, url.removeprefix("http://"), certificate)
 
 
 def nginx(folder, upstream, certificate):

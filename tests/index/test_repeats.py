@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from index.repeats import KEPT_FOR, Kept, drop_mentions, keep, recall
+from index.repeats import KEPT_FOR, Kept, Repeats, drop_mentions, keep, recall
 from index.schema import TABLES
+from index.store import create_store, open_store
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
@@ -57,3 +58,11 @@ def test_an_answer_that_names_a_subject_can_be_forgotten(connection, answer):
     assert drop_mentions(connection, "ada") == 1
     assert recall(connection, "key", "one", NOW) is None
     assert recall(connection, "key", "two", NOW) is not None
+
+
+def test_in_a_store_they_outlive_its_closing(tmp_path):
+    path = tmp_path / "people.heirloom"
+    with create_store(path) as store:
+        Repeats(store).keep("ada", "one", kept(n=1), NOW)
+    with open_store(path) as store:
+        assert Repeats(store).recall("ada", "one", NOW) == kept(n=1)
