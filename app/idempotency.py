@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Protocol
 
-from fastapi import Header
+from fastapi import Header, Response
 
 from app.errors import RepeatRefused, RepeatTooEarly
 from app.logs import log_event
@@ -63,7 +63,12 @@ class Reply:
     answer: str
     """JSON."""
     replayed: bool = False
-    """Given before; the service then says so in the header Idempotency-Replayed."""
+    """Given before."""
+
+
+def response_of(reply: Reply) -> Response:
+    headers = {"idempotency-replayed": "true"} if reply.replayed else None
+    return Response(reply.answer, reply.status, headers, media_type="application/json")
 
 
 class Once:

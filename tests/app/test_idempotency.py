@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Overloaded, RepeatRefused, RepeatTooEarly
-from app.idempotency import Once, Repeatable, Reply, fingerprint, scope_of
+from app.idempotency import Once, Repeatable, Reply, fingerprint, response_of, scope_of
 from index.errors import GalleryUnavailable
 from index.repeats import KEPT_FOR
 
@@ -147,6 +147,14 @@ def test_a_store_that_does_not_answer_lets_nothing_happen(once, repeats, monkeyp
     with pytest.raises(GalleryUnavailable):
         once.answer(REQUEST, act)
     assert act.times == 0
+
+
+@pytest.mark.parametrize(("replayed", "header"), [(False, None), (True, "true")])
+def test_a_replayed_answer_says_so_and_is_otherwise_the_same(replayed, header):
+    response = response_of(Reply(201, '{"n": 1}', replayed))
+    assert (response.status_code, response.body) == (201, b'{"n": 1}')
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers.get("idempotency-replayed") == header
 
 
 PARTS = st.lists(st.tuples(st.text(max_size=3), st.binary(max_size=3)), max_size=4)

@@ -6,15 +6,15 @@ from functools import partial
 import anyio
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, UploadFile
 from fastapi.routing import iter_route_contexts
 
 from app.envelope import handle_errors
 from app.errors import KeyNeeded
-from app.middleware import Requests
+from app.middleware import BodyLimit, Requests
 from app.ratelimit import Rate, RateLimit
-from app.routes.guarded import Guarded
-from app.security import Access, Require, require
+from app.routes.guarded import MOST_PHOTOS, Guarded, Photos
+from app.security import Access, Require, anybody, require
 from app.service import create_app
 from app.settings import Settings
 from app.trust import Trust, trust_of
@@ -246,6 +246,29 @@ def test_who_is_refused_is_refused_before_a_byte_is_read(keyring, status):
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here")
     response = anyio.run(partial(client.post, "/identify", content=body(), headers=headers))
     assert (response.status_code, read) == (status, [])
+
+
+@pytest.mark.parametrize(
+    ("photos", "bytes_", "status"),
+    [(20, 10, 200), (21, 10, 400), (20, 4_000, 200), (5, 80_000, 413)],
+    ids=["as many as allowed", "one more", "as large as allowed", "too large"],
+)
+def test_a_route_says_how_many_photos_its_body_may_hold(photos, bytes_, status):
+    """Each of 10,000 bytes."""
+    app = FastAPI()
+    app.router.route_class = Guarded
+    app.state.access = anybody()
+    handle_errors(app)
+    app.add_middleware(BodyLimit, photo=10_000, seconds=60)
+    app.add_middleware(Requests)
+
+    @app.post("/photos", dependencies=[Depends(require("enrol")), Depends(Photos(MOST_PHOTOS))])
+    async def _(images: list[UploadFile]) -> int:
+        return len(images)
+
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here")
+    files = [("images", (f"{n}.png", b"x" * bytes_)) for n in range(photos)]
+    assert anyio.run(partial(client.post, "/photos", files=files)).status_code == status
 
 
 @pytest.mark.parametrize(("loopback", "proxies"), [(False, ""), (True, "127.0.0.1"), (False, "10.0.0.0/8")])
