@@ -246,6 +246,10 @@ class LocalGallery:
         oldest, newest = (_unit(snapshot.locate(ids[rows[there]])[1]) for rows in (first[chosen], last))
         return Ends([names[numbers[row]][0] for row in there], oldest, newest)
 
+    def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Id and code of those Templates that the cache holds in a segment: what its snapshot files hold of them."""
+        return self._cache.refresh().codes_of(templates)
+
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""
         self._cache.compact()
