@@ -1,14 +1,17 @@
 """`app`: serve a gallery, and swap the model behind it."""
 
-import logging
+import os
+import sys
 from pathlib import Path
 
 import click
 
-from app.client import DEFAULT_URL, Client
-from app.engine import Engine
+from app.client import API_KEY, DEFAULT_URL, Client
+from app.keys import keys
+from app.logs import set_up_logs
 from app.references import absolute
 from app.schemas import LoadedModel, ModelsAnswer
+from app.serve import Started
 from app.serve import serve as serve_until_stopped
 from app.settings import read_settings
 from faces.console import Commands, echo_json
@@ -22,6 +25,9 @@ def main() -> None:
 
 
 @main.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="A TOML file of settings.  [default: the one in HEIRLOOM_CONFIG]"
+)
 @click.option("--gallery", type=click.Path(path_type=Path), help="The gallery file that is searched.")
 @click.option(
     "--model",
@@ -36,10 +42,10 @@ def main() -> None:
     "--fpir", type=float, help="Share of non-enrolled faces that may be answered with somebody.  [default: 0.01]"
 )
 @click.option("--threshold", type=float, help="A cosine to decide by, for every model, instead of calibrated ones.")
-def serve(**options: object) -> None:
-    """Answer photos: POST /identify. Each option can be set as a variable, HEIRLOOM_GALLERY and so on, too."""
-    settings = read_settings(**options)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def serve(config: Path | None, **options: object) -> None:
+    """Answer photos: POST /identify. Each option can also be a variable, HEIRLOOM_GALLERY and so on, or in a file."""
+    settings = read_settings(config, **options)
+    set_up_logs(settings.log_format, sys.stderr)
     serve_until_stopped(settings, _announce)
 
 
@@ -49,10 +55,13 @@ def serve(**options: object) -> None:
 @click.option("--url", default=DEFAULT_URL, show_default=True, envvar="HEIRLOOM_URL", help="Where app serve listens.")
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 def swap(model: str | None, back: bool, url: str, as_json: bool) -> None:
-    """Let MODEL answer from now on, without a restart and without touching a Template."""
+    """Let MODEL answer from now on, without a restart and without touching a Template.
+
+    An API key with the scope `admin` is taken from the variable HEIRLOOM_API_KEY.
+    """
     if back == (model is not None):
         raise click.UsageError("Give either MODEL or --back.")
-    with Client(url) as client:
+    with Client(url, key=os.environ.get(API_KEY)) as client:
         answer = client.roll_back() if model is None else client.activate(_as_seen_by_the_service(model))
     if as_json:
         echo_json(answer)
@@ -60,25 +69,29 @@ def swap(model: str | None, back: bool, url: str, as_json: bool) -> None:
         click.echo(_swapped(answer))
 
 
+main.add_command(keys)
+
+
 def _as_seen_by_the_service(model: str) -> str:
     """A path of here is made absolute; a name stays as it is, known here or not."""
     return absolute(model) if model.startswith("onnx:") or Path(model).is_dir() else model
 
 
-def _announce(engine: Engine, url: str, exposed: bool) -> None:
+def _announce(started: Started) -> None:
+    engine = started.engine
     active, stats = engine.switch.models.active, engine.gallery.stats()
     card, threshold = active.card, active.threshold
-    if exposed:
+    if not started.locked:
         click.echo(
-            f"Warning: {url} can be reached from other machines, and the service asks nobody who they are. "
-            "Put a proxy that does in front of it, or listen on 127.0.0.1.",
+            "Warning: there is no API key, so whoever can run a program on this machine may do anything here. "
+            "Create one with app keys create: from then on the service asks for keys.",
             err=True,
         )
     click.echo(
         f"{stats.subjects} subjects, {stats.templates} templates, model {card.name} ({card.role}, {card.model_id})\n"
         f"threshold {threshold.value:.4f} {_meaning(threshold)}\n"
-        f"Ready: {url}\n"
-        f"  curl -F image=@photo.jpg '{url}/identify?top_k=5'"
+        f"Ready: {started.url}\n"
+        f"  curl -F image=@photo.jpg '{started.url}/identify?top_k=5'"
     )
 
 

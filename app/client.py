@@ -14,6 +14,8 @@ from index.answers import Schema
 
 _Answer = TypeVar("_Answer", bound=Schema)
 
+API_KEY: Final = "HEIRLOOM_API_KEY"
+"""The variable that programs take their key from: on a command line others could read it."""
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _SECONDS: Final = 120.0  # a swap loads a model and searches the gallery with itself
 
@@ -22,10 +24,17 @@ class Client:
     """Every method raises ServiceUnreachable when nobody answers, ServiceRefused when the answer is an error."""
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = _SECONDS, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        key: str | None = None,
+        timeout: float = _SECONDS,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
+        """key: an API key, `hl_…`; None where the service asks for none."""
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
         try:
-            self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
+            self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport, headers=headers)
         except httpx.InvalidURL as error:
             raise ServiceUnreachable(f"not an address ({error})", url, f"Give one like {DEFAULT_URL}.") from None
 

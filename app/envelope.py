@@ -1,7 +1,7 @@
 """Errors as HTTP: which class is which status, and the one shape they all have."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,16 +13,26 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    HostRefused,
+    InternalError,
+    KeyRequired,
     MethodRefused,
     NoPreviousModel,
+    NotPermitted,
     NotReady,
+    OriginRefused,
     Overloaded,
     PathRefused,
+    RateLimited,
+    RepeatRefused,
+    RepeatTooEarly,
     RequestInvalid,
     RequestTooLarge,
+    RequestTooSlow,
     RouteUnknown,
     SwapInProgress,
 )
+from app.logs import log_event
 from app.schemas import ErrorAnswer, Problem
 from faces.errors import (
     CardInvalid,
@@ -36,26 +46,35 @@ from faces.errors import (
     WeightsMissing,
     WeightsUnreadable,
 )
-from index.errors import GalleryError, NotCalibrated
+from index.errors import AccessRefused, GalleryError, NotCalibrated
 
 STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
     {
         RequestInvalid: 400,
+        KeyRequired: 401,
+        AccessRefused: 401,
+        NotPermitted: 403,
+        OriginRefused: 403,
         PathRefused: 403,
         ModelUnknown: 404,
         RouteUnknown: 404,
         MethodRefused: 405,
+        RequestTooSlow: 408,
+        RepeatTooEarly: 409,
         SpaceMismatch: 409,
         SwapInProgress: 409,
         NoPreviousModel: 409,
         ImageTooLarge: 413,
         RequestTooLarge: 413,
         ImageTypeRefused: 415,
+        HostRefused: 421,
         ImageRefused: 422,
         CardInvalid: 422,
         NotCalibrated: 422,
+        RepeatRefused: 422,
         WeightsMissing: 422,
         WeightsUnreadable: 422,
+        RateLimited: 429,
         DeviceUnavailable: 503,
         GalleryError: 503,
         NotReady: 503,
@@ -65,7 +84,14 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
 """The class itself or its nearest base; what is not here is the server's own trouble: 500."""
 
 _LOG: Final = logging.getLogger(__name__)
-_RETRY_SECONDS: Final = "1"
+_HEADERS: Final[Mapping[int, Callable[[FacesError], Mapping[str, str]]]] = MappingProxyType(
+    {
+        401: lambda _: {"www-authenticate": 'Bearer realm="heirloom"'},
+        408: lambda _: {"connection": "close"},  # what else the caller has to say is not waited for
+        429: lambda error: {"retry-after": str(error.value)},
+        503: lambda _: {"retry-after": "1"},
+    }
+)
 _EXAMPLE_ID: Final = "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e"
 
 
@@ -79,12 +105,12 @@ def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
 
 
 def error_response(error: FacesError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The envelope; a 503 says when to come back."""
+    """The envelope, with the headers that belong to its status: a 503, say, tells when to come back."""
     status = status_of(error)
-    if status >= 500:
-        _LOG.warning("%s %s", request_id, error)
-    headers = {"retry-after": _RETRY_SECONDS} if status == 503 else headers
-    return JSONResponse(error_answer(error, request_id).model_dump(), status, headers)
+    if status >= 500 and not isinstance(error, InternalError):  # that one was logged with all that is known
+        log_event(_LOG, logging.WARNING, str(error), request_id=request_id, code=error.code)
+    belonging = _HEADERS[status](error) if status in _HEADERS else {}
+    return JSONResponse(error_answer(error, request_id).model_dump(), status, {**belonging, **(headers or {})})
 
 
 def handle_errors(app: FastAPI) -> None:

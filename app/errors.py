@@ -3,9 +3,18 @@
 FacesError
 ├── SettingsInvalid      an option or environment variable that cannot be used
 ├── CannotListen         the address is taken, or not this machine's
+├── KeyNeeded            a service that others can reach, and not one key
 ├── ModelNotChosen       neither --model nor a model stored in the gallery
 ├── RequestInvalid       a field is missing, of another type, or out of its range
 ├── RequestTooLarge      the body is longer than the service reads
+├── RequestTooSlow       the body does not arrive
+├── KeyRequired          no API key in the request
+├── NotPermitted         an API key without the scope, or not for the collection
+├── RateLimited          more requests than this caller may make
+├── HostRefused          a name in the header Host that is none of this service's
+├── OriginRefused        a browser asks for a web page of another origin
+├── RepeatRefused        the Idempotency-Key of a request with another content
+├── RepeatTooEarly       the request with the same Idempotency-Key has not been answered yet
 ├── RouteUnknown         no such address
 ├── MethodRefused        the address is not for this method
 ├── PathRefused          a path as MODEL, over the network
@@ -48,6 +57,44 @@ class RequestInvalid(FacesError):
 
 class RequestTooLarge(FacesError):
     code = "request_too_large"
+
+
+class RequestTooSlow(FacesError):
+    code = "request_too_slow"
+
+
+class KeyNeeded(FacesError):
+    code = "key_needed"
+
+
+class KeyRequired(FacesError):
+    code = "key_required"
+
+
+class NotPermitted(FacesError):
+    code = "not_permitted"
+
+
+class RateLimited(FacesError):
+    """`value` is the seconds until the caller may come back."""
+
+    code = "rate_limited"
+
+
+class HostRefused(FacesError):
+    code = "host_refused"
+
+
+class OriginRefused(FacesError):
+    code = "origin_refused"
+
+
+class RepeatRefused(FacesError):
+    code = "idempotency_key_reused"
+
+
+class RepeatTooEarly(FacesError):
+    code = "idempotency_in_flight"
 
 
 class RouteUnknown(FacesError):

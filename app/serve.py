@@ -6,16 +6,20 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.engine import Engine, open_engine
 from app.errors import CannotListen
 from app.gate import Gate
 from app.service import create_app
 from app.settings import Settings
+from app.trust import trust_of
+from index.keyring import Keyring
 
 _BACKLOG: Final = 2048
 _REMEDIES: Final = {
@@ -24,26 +28,50 @@ _REMEDIES: Final = {
 }
 
 
-def serve(settings: Settings, report: Callable[[Engine, str, bool], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the requests in flight.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a service is when its first request is answered."""
 
-    report: called once requests are answered, with the Engine, the URL, and whether other machines can reach it.
-    Raises CannotListen before anything is loaded, and the errors of `open_engine`.
+    engine: Engine
+    url: str
+    locked: bool
+    """Does it ask for API keys?"""
+
+
+def serve(settings: Settings, report: Callable[[Started], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in flight. report: called once requests are answered.
+
+    Raises CannotListen before anything is loaded, the errors of `open_engine`, and KeyNeeded.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn takes them over while it runs, and hands them back when it has drained
     with closing(bind(settings.host, settings.port)) as listener, open_engine(settings) as engine:
-        exposed = not is_loopback(listener)
+        keyring = Keyring(engine.gallery.store)
+        trust = trust_of(settings, keyring, loopback=is_loopback(listener), name=url_of(listener))
         app = create_app(
             engine,
             gate=Gate(settings.cores, settings.waiting, settings.patience),
             limits=settings.limits,
-            paths_allowed=not exposed,
+            trust=trust,
+            paths_allowed=not trust.exposed,
         )
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain)
         _listen(listener, settings.host, settings.port)
-        report(engine, url_of(listener), exposed)
-        uvicorn.Server(config).run([listener])
+        report(Started(engine, url_of(listener), keyring.any()))
+        uvicorn.Server(protocol(app, settings.drain)).run([listener])
+
+
+def protocol(app: FastAPI, drain: int = 30) -> uvicorn.Config:
+    """HTTP/1.1 as h11 reads it, whichever other readers are installed; who the client is, the application decides."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=drain,
+    )
 
 
 def bind(host: str, port: int) -> socket.socket:

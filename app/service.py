@@ -6,16 +6,20 @@ from typing import Final
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.responses import RedirectResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
 from app.envelope import handle_errors
 from app.gate import Gate
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, models
 from app.routes.service import Service
+from app.security import anybody
+from app.trust import Trust
 from faces.image import ImageLimits
 
-_FORM: Final = 64 * 1024  # bytes that the form around a photo may take
 _SPARE: Final = 8  # threads beside those that identify: health, swaps, and saying no to whoever finds no room
 
 _VERSION: Final = "1.0"  # of the HTTP interface
@@ -24,12 +28,15 @@ A photo in, names out, over a gallery that outlives its model: teacher and stude
 requests are in flight. Errors of every kind have the shape of `ErrorAnswer`; `x-request-id` is echoed."""
 
 
-def create_app(engine: Engine, *, gate: Gate, limits: ImageLimits, paths_allowed: bool = False) -> FastAPI:
+def create_app(
+    engine: Engine, *, gate: Gate, limits: ImageLimits, trust: Trust | None = None, paths_allowed: bool = False
+) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
-    gate: how many requests compute and wait. limits: of an upload.
+    gate: how many requests compute and wait. limits: of an upload. trust: None: of whoever asks, as on loopback.
     paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
     """
+    trust = trust or Trust(anybody(), exposed=False)
     service = Service(engine, gate, paths_allowed)
 
     @asynccontextmanager
@@ -42,13 +49,26 @@ def create_app(engine: Engine, *, gate: Gate, limits: ImageLimits, paths_allowed
         summary="A face gallery that outlives its model.",
         description=_DESCRIPTION,
         version=_VERSION,
+        docs_url=None if trust.exposed else DOCS,
+        redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.service = service
+    app.state.service, app.state.access = service, trust.access
     handle_errors(app)
-    app.add_middleware(BodyLimit, limit=limits.bytes + _FORM)
-    app.add_middleware(Requests)  # added last, so outermost
+    app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)
+    app.add_middleware(Origins, origins=trust.origins)
+    app.add_middleware(Hosts, names=trust.hosts)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trust.proxies))
+    app.add_middleware(Requests)
+    app.add_middleware(SecurityHeaders)  # added last, so outermost
     for routes in (health, identify, models):
         app.include_router(routes.router)
+    if trust.exposed:
+        app.add_api_route(DOCS, _document, include_in_schema=False)
     return app
+
+
+async def _document() -> RedirectResponse:
+    """Where errors point to /docs, and there is no page that runs other people's scripts, the document itself."""
+    return RedirectResponse("/openapi.json")

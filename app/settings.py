@@ -1,18 +1,64 @@
-"""What the operator decides: options of `app serve`, else variables HEIRLOOM_*, else these defaults."""
+"""What the operator decides: options of `app serve`, else variables HEIRLOOM_*, else a file, else these defaults."""
 
+import difflib
+import ipaddress
 import os
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
 from faces.image import ImageLimits
 
+PREFIX: Final = "HEIRLOOM_"
+CONFIG: Final = PREFIX + "CONFIG"
+_CLOSE: Final = 0.8  # how alike a variable and a setting must be to take the one for a misspelt other
+
+
+def _split(value: object) -> object:
+    """A variable holds a list with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _host(value: str) -> str:
+    if not value or set(value) & set("/:@ *"):
+        raise ValueError("a name alone, without scheme, port or wildcard")
+    return value.lower()
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("https://NAME or https://NAME:PORT, without a path; a wildcard is none")
+    return value.lower()
+
+
+def _network(value: str) -> str:
+    """Raises ValueError, with a sentence of its own, for what is no address."""
+    return str(ipaddress.ip_network(value))
+
+
+_List = (NoDecode, BeforeValidator(_split))
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], *_List]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], *_List]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], *_List]
+
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="HEIRLOOM_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     gallery: Path
     """The gallery file that is searched."""
@@ -38,6 +84,20 @@ class Settings(BaseSettings):
     max_bytes: PositiveInt = ImageLimits().bytes
     max_pixels: PositiveInt = ImageLimits().pixels
     max_side: PositiveInt = ImageLimits().side
+    upload_seconds: PositiveFloat = 20.0
+    """Seconds that a body may take to arrive, beside one more for each 16 KiB of it."""
+    rate: NonNegativeFloat = 100.0
+    """Requests a second for each key, or each address where no key exists; 0: as many as they like."""
+    burst: PositiveInt = 200
+    """Of these, how many at once after a silence."""
+    hosts: Hosts = ()
+    """Names that the service answers to. None given: on loopback those of loopback, else any."""
+    origins: Origins = ()
+    """Web pages of other origins that may ask from a browser."""
+    proxies: Networks = ()
+    """Addresses of reverse proxies, whose word on the caller's address is taken."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """JSON lines or text; auto: text on a terminal."""
 
     @property
     def limits(self) -> ImageLimits:
@@ -48,16 +108,64 @@ class Settings(BaseSettings):
         return self.threads or len(os.sched_getaffinity(0))
 
 
-def read_settings(**given: Any) -> Settings:
-    """Settings from what was given (None: not given), the environment and the defaults. Raises SettingsInvalid."""
+def read_settings(config: Path | None = None, **given: Any) -> Settings:
+    """Settings from what was given (None: not given), the environment, a TOML file and the defaults.
+
+    config: the file; None: the one that HEIRLOOM_CONFIG names, if it names one. Raises SettingsInvalid.
+    """
+    variables = {name.upper() for name, value in os.environ.items() if value}
+    _refuse_misspelt(variables)
     options = {name: value for name, value in given.items() if value is not None}
+    file = config or (Path(os.environ[CONFIG]) if CONFIG in variables else None)
+    stated = {} if file is None else _read_file(file)
+    unsaid = {name: value for name, value in stated.items() if _variable(name) not in variables}
     try:
-        return Settings(**options)
+        return Settings(**unsaid | options)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0])
-    option, variable = "--" + name.replace("_", "-"), "HEIRLOOM_" + name.upper()
     if problem["type"] == "missing":
-        raise SettingsInvalid("not given", name, f"Give {option}, or set {variable}.")
-    where = option if name in options else variable
-    raise SettingsInvalid(f"{where}: {problem['msg'].lower()}", problem["input"], f"Correct {where}.")
+        raise SettingsInvalid("not given", name, f"Give {_option(name)}, or set {_variable(name)}.")
+    where = _option(name) if name in options else f"{name} in {file}" if name in unsaid else _variable(name)
+    what = problem["msg"].removeprefix("Value error, ").lower()
+    raise SettingsInvalid(f"{where}: {what}", problem["input"], f"Correct {where}.")
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    """Raises SettingsInvalid for what is no file of settings, and for a name that is none of theirs."""
+    try:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsInvalid(f"cannot be read ({error.strerror})", str(path), "Give a file of settings.") from None
+    except ValueError as error:  # of TOML, or of UTF-8
+        remedy = "Write a line NAME = VALUE for each setting, texts in quotes."
+        raise SettingsInvalid(f"no TOML ({error})", str(path), remedy) from None
+    for name in stated:
+        if name not in Settings.model_fields:
+            raise SettingsInvalid(f"no such setting in {path}", name, _instead(name, list(Settings.model_fields)))
+    return stated
+
+
+def _refuse_misspelt(variables: Iterable[str]) -> None:
+    """Raises SettingsInvalid for a near miss alone: other programs' variables may begin with HEIRLOOM_ too.
+
+    (Kubernetes writes HEIRLOOM_SERVICE_HOST for a service of that name, our own client reads HEIRLOOM_API_KEY.)
+    """
+    names = [name.upper() for name in Settings.model_fields]
+    for variable in sorted(variables):
+        name = variable.removeprefix(PREFIX)
+        if variable.startswith(PREFIX) and name not in names and difflib.get_close_matches(name, names, 1, _CLOSE):
+            raise SettingsInvalid("no such setting", variable, _instead(variable, list(map(_variable, names))))
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _instead(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(known))}."

@@ -92,18 +92,32 @@ class TemplateInfo:
     """ISO 8601, UTC; empty when unknown."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """The first and the last that was enrolled of some Subjects, in the order in which these were."""
+
+    subject_ids: list[str]
+    oldest: Vectors
+    """(n, dim) one Template a Subject, of unit length."""
+    newest: Vectors
+    """(n, dim) equal to the oldest where a Subject has one Template."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A Subject, or a Template, was forgotten: in no answer from `hidden_at` on, its bytes in no file from `erased_at`.
 
-    `erased_at` None: another process's open read keeps the old pages in the log. `check` says so until they are gone;
-    opening the gallery and forgetting again try once more. Times are ISO 8601, UTC.
+    `erased_at` None: another process's open read keeps the old pages in the log, or a backup could not be opened.
+    `check` says so until they are gone; opening the gallery and forgetting again try once more. Times are ISO 8601,
+    UTC.
     """
 
     subject_id: str
     templates: int
     hidden_at: str
     erased_at: str | None
+    left_in: tuple[str, ...] = ()
+    """Backups beside the store that the Subject could not be removed from, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

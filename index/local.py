@@ -1,5 +1,6 @@
 """A Gallery that is one collection of a store, searched in memory."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -10,11 +11,13 @@ import numpy as np
 from faces.embed import Vectors
 from faces.space import Space
 from index import candidates, merges, settings, subjects, templates
+from index.backup import purge, unpurged
 from index.cache import Cache
 from index.collection import Change, Collection
 from index.connection import RESTORE
 from index.contract import (
     Candidate,
+    Ends,
     Enrolment,
     GalleryStats,
     Receipt,
@@ -211,11 +214,11 @@ class LocalGallery:
     # About the whole.
 
     def check(self) -> list[str]:
-        """See Gallery: the file as it is on disk, and the cache against it."""
+        """See Gallery: the file as it is on disk, the cache against it, and whether backups have anybody forgotten."""
         if faults := self.store.faults():
             return faults
         pending = ["Forgotten Templates are still in the log: another process keeps a read open."]
-        return self._cache.faults() + (pending if self.store.scrub_pending() else [])
+        return self._cache.faults() + (pending if self.store.scrub_pending() else []) + unpurged(self.path)
 
     def stats(self) -> GalleryStats:
         """See Gallery. In no time: the store counts as it goes."""
@@ -228,16 +231,24 @@ class LocalGallery:
             owners.setdefault(source, set()).add(subject_id)
         return owners
 
-    def oldest_templates(self) -> tuple[list[str], Vectors]:
-        """Each Subject's id and its oldest Template (n, dim), in the order of these."""
+    def ends(self, most: int) -> Ends:
+        """Of at most so many Subjects that have Templates, evenly spread from the first enrolled to the last."""
         snapshot = self._cache.refresh()
         ids, owners = snapshot.ids_and_owners()
         _, first = np.unique(owners, return_index=True)
-        numbers, rows, _ = snapshot.locate(ids[np.sort(first)])
-        names = self.store.read(lambda connection: subjects.named(connection, self._of, numbers.tolist()))
-        there = [row for row, number in enumerate(numbers.tolist()) if number in names]  # all, unless forgotten since
-        lengths = np.linalg.norm(rows[there], axis=1, keepdims=True)  # rounding to fp16 moved them a little
-        return [names[number][0] for number in numbers[there].tolist()], rows[there] / lengths
+        _, from_last = np.unique(owners[::-1], return_index=True)
+        in_order = np.argsort(first)
+        chosen = in_order[np.unique(np.linspace(0, len(first) - 1, min(len(first), most)).round().astype(np.int64))]
+        numbers = owners[first[chosen]].tolist()
+        names = self.store.read(lambda connection: subjects.named(connection, self._of, numbers))
+        there = [row for row, number in enumerate(numbers) if number in names]  # all, unless forgotten since
+        last = len(ids) - 1 - from_last[chosen]
+        oldest, newest = (_unit(snapshot.locate(ids[rows[there]])[1]) for rows in (first[chosen], last))
+        return Ends([names[numbers[row]][0] for row in there], oldest, newest)
+
+    def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Id and code of those Templates that the cache holds in a segment: what its snapshot files hold of them."""
+        return self._cache.refresh().codes_of(templates)
 
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""
@@ -278,15 +289,22 @@ class LocalGallery:
     def _change(self, job: Callable[[Change], T], actor: str) -> T:
         """Do it durably, and let searches know."""
         at = self.store.clock().isoformat()
-        result = self.store.write(lambda connection: job(Change(connection, self._of, actor, at)))
+
+        def write(connection: sqlite3.Connection) -> T:
+            self._of.require_there(connection)
+            return job(Change(connection, self._of, actor, at))
+
+        result = self.store.write(write)
         self._cache.refresh()
         return result
 
     def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str) -> list[Receipt]:
         gone = self._change(job, actor)
         hidden_at = self.store.clock().isoformat()
-        erased_at = self.store.clock().isoformat() if self.store.scrub(_SCRUB_WAIT) else None
-        return [Receipt(subject_id, count, hidden_at, erased_at) for subject_id, count in gone]
+        scrubbed = self.store.scrub(_SCRUB_WAIT)
+        left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
+        erased_at = self.store.clock().isoformat() if scrubbed and not left_in else None
+        return [Receipt(subject_id, count, hidden_at, erased_at, left_in) for subject_id, count in gone]
 
     def _valid(self, enrolment: Enrolment) -> Vectors:
         require_subject_id(enrolment.subject_id)
@@ -314,6 +332,12 @@ class LocalGallery:
         if later.seq == snapshot.seq:
             raise GalleryCorrupt("Templates of a Subject that is not there", str(self.path), RESTORE)
         return later
+
+
+def _unit(rows: Vectors) -> Vectors:
+    """Rounding to fp16 moved their lengths a little."""
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
 
 
 def _enrolled(change: Change, enrolment: Enrolment, vectors: Vectors) -> list[int]:

@@ -1,14 +1,12 @@
 """What the commands of `index` say, in words."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from index.answers import FaceAnswer, PhotoAnswer
-from index.build import BuildReport
+from index.build import BuildReport, Skipped
 from index.calibrate import Row
-from index.gallery import GalleryStats, Receipt
-
-_FROM: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
+from index.overview import Overview, StoreState
+from index.threshold import FROM, Threshold
 
 
 def built(report: BuildReport) -> str:
@@ -39,7 +37,7 @@ def _face(number: int, face: FaceAnswer) -> str:
     return "\n".join(
         [
             f"face {number} at {box.x_min:.0f},{box.y_min:.0f} to {box.x_max:.0f},{box.y_max:.0f}{doubts}: {verdict}",
-            f"  threshold {decision.threshold:.4f}{fpir}, from {_FROM[decision.calibrated_on]}",
+            f"  threshold {decision.threshold:.4f}{fpir}, from {FROM[decision.calibrated_on]}",
             *(f"  {found.score:.4f}  {_person(found.subject_id, found.name)}" for found in face.candidates),
         ]
     )
@@ -57,25 +55,45 @@ def _threshold(row: Row) -> str:
     if row.threshold is None:
         return f"FPIR {row.fpir:g}: {row.reason}"
     found = row.threshold
-    return (
-        f"FPIR {row.fpir:g}: {found.value:.4f}, from {_FROM[found.calibrated_on]}, "
-        f"N = {found.subjects} subjects, {found.date}"
-    )
+    parts = [
+        f"FPIR {row.fpir:g}: {found.value:.4f}{_interval(found)}",
+        f"from {FROM[found.calibrated_on]}{_trials(found)}",
+        f"N = {found.subjects} subjects",
+        found.date,
+    ]
+    missed = "" if row.fnir is None else f"; misses {row.fnir:.1%} of {row.mated} probes of enrolled people"
+    return ", ".join(parts) + missed
 
 
-def counted(stats: GalleryStats) -> str:
-    models = [f"  {templates} made by model {model}" for model, templates in stats.models.items()]
-    head = f"{stats.subjects} subjects, {stats.templates} templates, version {stats.version}, space {stats.space_id}"
-    return "\n".join([head, *models])
+def _interval(threshold: Threshold) -> str:
+    return "" if threshold.low is None else f" (95 %: {threshold.low:.4f} to {threshold.high:.4f})"
 
 
-def forgotten(receipt: Receipt) -> str:
-    erased = f"its bytes overwritten at {receipt.erased_at}"
-    if receipt.erased_at is None:
-        erased = "its bytes are still in the log: another process keeps a read open. End it, then run index check"
-    return (
-        f"forgot {receipt.subject_id}: {receipt.templates} templates, in no answer since {receipt.hidden_at}, {erased}"
-    )
+def _trials(threshold: Threshold) -> str:
+    if threshold.trials is None:
+        return ""
+    return f" ({'extrapolated from ' if threshold.extrapolated else ''}{threshold.trials} people)"
+
+
+def not_probes(skipped: Sequence[Skipped]) -> str:
+    return "\n".join(f"no probe: {one.path}: {one.reason}: {one.detail}" for one in skipped)
+
+
+def counted(found: Overview) -> str:
+    models = [f"  {templates} made by model {model}" for model, templates in found.models.items()]
+    head = f"{found.subjects} subjects, {found.templates} templates, version {found.version}, space {found.space_id}"
+    return "\n".join([head, *models, *_around(found.store)])
+
+
+def _around(store: StoreState) -> list[str]:
+    sizes = ", ".join(f"{what} {size:,} bytes" for what, size in store.bytes.items())
+    others = ", ".join(f"{name} ({templates})" for name, templates in store.collections.items())
+    return [
+        f"collections: {others}",
+        f"embeddings: {f'sealed with key {store.sealed}' if store.sealed else 'in the clear'}",
+        f"on disk: {sizes}; {len(store.backups)} backups",
+        f"audit log: head {store.log}",
+    ]
 
 
 def checked(problems: Sequence[str]) -> str:

@@ -156,6 +156,11 @@ def initial_weights(folder: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(exported) if exported.is_file() else student_weights(folder)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run in this folder has begun."""
+    return (folder / "checkpoint.pt").is_file()
+
+
 def student_weights(folder: Path) -> dict[str, torch.Tensor]:
     """The student of the last checkpoint, averaged where the run keeps an average. Raises CheckpointMismatch."""
     file = folder / "checkpoint.pt"

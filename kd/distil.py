@@ -22,9 +22,9 @@ from faces.detect import open_detector
 from faces.embed import ModelEmbedder
 from faces.models import find_model, open_embedder
 from kd import distributed
+from kd.begin import begin_with
 from kd.checkpoint import (
-    begin_from,
-    initial_weights,
+    has_checkpoint,
     keep_epoch,
     require_same_run,
     restore,
@@ -33,10 +33,12 @@ from kd.checkpoint import (
 )
 from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
+from kd.cut import FACES
 from kd.data.batches import Batch, ViewPlan, batches
 from kd.data.people import People, only_people_with, prepare_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
+from kd.data.views import some_faces
 from kd.errors import DataUnusable, UnknownName
 from kd.head import FrozenHead
 from kd.losses import Criterion, Term, parse_method, unanchored
@@ -44,7 +46,7 @@ from kd.losses.step import Setting
 from kd.margins import margin_named
 from kd.oracles import open_targets, read_subset, require_teachers
 from kd.students import build_student, student_recipe
-from kd.train import SCHEDULES, Pupil, Report, Run, train
+from kd.train import SCHEDULES, Pupil, Report, Run, as_input, train
 
 _SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
 
@@ -74,10 +76,10 @@ def distil(
     if dim is None:
         raise UnknownName("a teacher without a width", "--dim", "Give the length of its embedding.")
     student = build_student(config.student, dim)
-    if config.student.init is not None:
-        begin_from(student, initial_weights(Path(config.student.init)))
-    run, order = new_run(config, terms, lesson, student, dim), photo_order(config, lesson)
     recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
+    if config.student.init is not None and not has_checkpoint(folder):
+        begin_with(student, Path(config.student.init), lambda: as_input(some_faces(lesson.people.crops, recipe, FACES)))
+    run, order = new_run(config, terms, lesson, student, dim), photo_order(config, lesson)
     viewing = config.viewing
     plan = ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
     stream = partial(batches, lesson.people, recipe, plan, _targets(config, terms, lesson))

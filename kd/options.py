@@ -42,7 +42,11 @@ _NETWORK: Final = (
     click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
     click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of its crop."),
-    click.option("--init", type=FOLDER, help="A Model folder or a run to begin with; a smaller one of its make grows."),
+    click.option(
+        "--init",
+        type=FOLDER,
+        help="A Model folder or a run to begin with: a smaller one of its make grows, a teacher's is cut.",
+    ),
 )
 _HEAD: Final = (
     click.option(

@@ -2,16 +2,18 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, File, Query, UploadFile
+from fastapi import APIRouter, Depends, File, Query, UploadFile
 
 from app.envelope import problems
 from app.errors import Overloaded, RequestInvalid, RequestTooLarge
+from app.routes.guarded import Guarded, guarded_problems
 from app.routes.service import RequestId, ServiceDep
 from app.schemas import IdentifyAnswer
+from app.security import require
 from faces.errors import ImageTooLarge, ImageTypeRefused, ImageUnreadable
 from index.errors import GalleryUnavailable
 
-router = APIRouter(tags=["identify"])
+router = APIRouter(tags=["identify"], route_class=Guarded, responses=guarded_problems())
 
 Photo = Annotated[UploadFile, File(description="A photo: JPEG, PNG or WebP.")]
 _TOP_K_0: Final = [{"where": "query.top_k", "problem": "Input should be greater than or equal to 1"}]
@@ -21,6 +23,7 @@ TopK = Annotated[int, Query(ge=1, le=100, description="Candidates for each face.
 
 @router.post(
     "/identify",
+    dependencies=[Depends(require("identify"))],
     responses=problems(
         RequestInvalid("the request is not valid", _TOP_K_0, "See /docs for the fields and their ranges."),
         ImageTooLarge("more than 50000000 pixels", "10000×9000", "Scale the picture down."),

@@ -2,18 +2,21 @@
 
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from app.envelope import problems
-from app.errors import NoPreviousModel, PathRefused, RequestInvalid, RequestTooLarge, SwapInProgress
+from app.errors import NoPreviousModel, NotPermitted, PathRefused, RequestInvalid, RequestTooLarge, SwapInProgress
+from app.routes.guarded import Guarded, guarded_problems
 from app.routes.service import ServiceDep
 from app.schemas import ActivateRequest, ModelsAnswer
+from app.security import require
 from faces.errors import CardInvalid, ModelUnknown, SpaceMismatch, WeightsMissing, WeightsUnreadable
 from faces.models import model_names
 from index.errors import GalleryUnavailable, NotCalibrated
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=Guarded, responses=guarded_problems())
 
+_ADMIN: Final = Depends(require("admin"))
 _MODEL_MISSING: Final = [{"where": "body.model", "problem": "Field required"}]
 _IN_PROGRESS: Final = SwapInProgress(
     "another swap has not finished; the active model is", "f535793b94fc41e5", "Wait for it, and ask again."
@@ -21,7 +24,7 @@ _IN_PROGRESS: Final = SwapInProgress(
 _NOT_STORED: Final = GalleryUnavailable("database or disk is full", "people.heirloom", "Make room.")
 
 
-@router.get("")
+@router.get("", dependencies=[Depends(require("identify", "admin"))])
 def list_models(service: ServiceDep) -> ModelsAnswer:
     """The model that answers, the one before it, and their thresholds."""
     return ModelsAnswer.of(service.engine.switch.models)
@@ -29,8 +32,10 @@ def list_models(service: ServiceDep) -> ModelsAnswer:
 
 @router.post(
     "/activate",
+    dependencies=[_ADMIN],
     responses=problems(
         RequestInvalid("the request is not valid", _MODEL_MISSING, "See /docs for the fields and their ranges."),
+        NotPermitted("this API key has not the scope", "admin", "Ask for another key: app keys create."),
         PathRefused(
             "no shipped Model, and a path is taken on loopback alone", "/m", "Choose from base-dlib, dlib, small-dlib."
         ),
@@ -60,6 +65,7 @@ def activate(request: ActivateRequest, service: ServiceDep) -> ModelsAnswer:
 
 @router.post(
     "/rollback",
+    dependencies=[_ADMIN],
     responses=problems(
         NoPreviousModel("no previous model is loaded beside", "f535793b94fc41e5", "Activate a model by its name."),
         _IN_PROGRESS,

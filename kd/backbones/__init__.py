@@ -11,7 +11,7 @@ from torch import nn
 from kd.backbones.dlibnet import DLIB_VARIANTS, dlib_student
 from kd.backbones.inception import InceptionResnetV1
 from kd.backbones.iresnet import IRESNET_BLOCKS, IResNet
-from kd.backbones.mobilefacenet import MobileFaceNet
+from kd.backbones.mobilefacenet import FoldedMobileFaceNet, MobileFaceNet
 from kd.backbones.pocketnet import PocketNet
 from kd.backbones.residual import ResidualPair
 from kd.backbones.slimresnet import SlimResNet
@@ -43,6 +43,7 @@ BACKBONES: Final[Mapping[str, Backbone]] = MappingProxyType(
         "slimresnet": Backbone(SlimResNet, 96, widens=True),
         "mobilefacenet": Backbone(MobileFaceNet, 112, widens=True),
         "mobilefacenet-prelu": Backbone(partial(MobileFaceNet, paper=True), 112, widens=True),
+        "mobilefacenet-folded": Backbone(FoldedMobileFaceNet, 112, widens=True),
         "pocketnet-s": Backbone(partial(PocketNet, channels=16, cells=18), 112, step=16),
         "pocketnet-m": Backbone(partial(PocketNet, channels=32, cells=9), 112, step=16),
         **{

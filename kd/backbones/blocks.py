@@ -1,7 +1,7 @@
 """Pieces that the backbones share."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from torch import Tensor, nn
 
@@ -26,24 +26,53 @@ def conv_bn(
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
 
+def conv_bias(
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, padding: int | None = None
+) -> nn.Module:
+    """Convolution with a bias: what is left of `conv_bn` once its batch normalisation is folded in."""
+    padding = kernel // 2 if padding is None else padding
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+
+
+class Convolution(Protocol):
+    """`conv_bn` or `conv_bias`."""
+
+    def __call__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, padding: int | None = None
+    ) -> nn.Module: ...
+
+
 class EmbeddingHead(nn.Module):
     """Widen, weigh every place of the map by its own depthwise kernel, project: (n, inputs, s, s) -> (n, dim).
 
-    normalised: the projection has a batch normalisation instead of a bias.
+    normalised: the projection has a batch normalisation instead of a bias. conv: what its convolutions are.
     Source: Chen et al., MobileFaceNets, sec. 3.2 (global depthwise convolution).
     """
 
     def __init__(
-        self, inputs: int, hidden: int, side: int, dim: int, *, activation: Activation = relu, normalised: bool = False
+        self,
+        inputs: int,
+        hidden: int,
+        side: int,
+        dim: int,
+        *,
+        activation: Activation = relu,
+        normalised: bool = False,
+        conv: Convolution = conv_bn,
     ) -> None:
         super().__init__()
-        self.widen = conv_bn(inputs, hidden, 1)
+        self.widen = conv(inputs, hidden, 1)
         self.relu = activation(hidden)
-        self.weigh = conv_bn(hidden, hidden, side, groups=hidden, padding=0)
+        self.weigh = conv(hidden, hidden, side, groups=hidden, padding=0)
         self.project: nn.Module = nn.Linear(hidden, dim)
         if normalised:
             self.project = nn.Sequential(nn.Linear(hidden, dim, bias=False), nn.BatchNorm1d(dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        embedding: Tensor = self.project(self.weigh(self.relu(self.widen(features))).flatten(1))
+        embedding: Tensor = self.project(self.weighed(features))
         return embedding
+
+    def weighed(self, features: Tensor) -> Tensor:
+        """What the projection takes: (n, hidden)."""
+        weighed: Tensor = self.weigh(self.relu(self.widen(features))).flatten(1)
+        return weighed

@@ -1,13 +1,14 @@
-"""MobileFaceNet with a width multiplier, with ReLU or as published."""
+"""MobileFaceNet with a width multiplier, with ReLU or as published; and as a teacher of that kind is served."""
 
 from typing import Final
 
 from torch import Tensor, nn
 
-from kd.backbones.blocks import Activation, EmbeddingHead, conv_bn, relu
+from kd.backbones.blocks import Activation, Convolution, EmbeddingHead, conv_bias, conv_bn, relu
 
 _STAGES: Final = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 """Expansion, channels, blocks, stride of the first block (Chen et al., MobileFaceNets, table 1)."""
+_CHANNELS: Final = 64
 _HIDDEN: Final = 512
 _TOTAL_STRIDE: Final = 16
 
@@ -23,7 +24,7 @@ class MobileFaceNet(nn.Module):
     def __init__(self, side: int = 112, dim: int = 128, width: float = 1.0, *, paper: bool = False) -> None:
         super().__init__()
         activation: Activation = nn.PReLU if paper else relu
-        channels = round(64 * width)
+        channels = round(_CHANNELS * width)
         layers: list[nn.Module] = [
             conv_bn(3, channels, 3, stride=2),
             activation(channels),
@@ -33,7 +34,7 @@ class MobileFaceNet(nn.Module):
         for expansion, outputs, blocks, stride in _STAGES:
             for block in range(blocks):
                 first = stride if block == 0 else 1
-                layers.append(_Bottleneck(channels, round(outputs * width), expansion, first, activation))
+                layers.append(Bottleneck(channels, channels * expansion, round(outputs * width), first, activation))
                 channels = round(outputs * width)
         self.features = nn.Sequential(*layers)
         places = -(-side // _TOTAL_STRIDE)
@@ -44,18 +45,49 @@ class MobileFaceNet(nn.Module):
         return embedding
 
 
-class _Bottleneck(nn.Module):
+class FoldedMobileFaceNet(nn.Module):
+    """(n, 3, side, side) -> (n, dim): the published network as an exported one is, batch normalisations folded in.
+
+    width: the share of channels kept inside each block and before the embedding. What blocks hand to each other stays
+    as it is, so that a wider network's channels can be left out one by one (`kd.cut`).
+    """
+
+    def __init__(self, side: int = 112, dim: int = 128, width: float = 1.0) -> None:
+        super().__init__()
+        channels = _CHANNELS
+        layers: list[nn.Module] = [
+            conv_bias(3, channels, 3, stride=2),
+            nn.PReLU(channels),
+            conv_bias(channels, channels, 3, groups=channels),
+            nn.PReLU(channels),
+        ]
+        for expansion, outputs, blocks, stride in _STAGES:
+            for block in range(blocks):
+                hidden, first = round(channels * expansion * width), stride if block == 0 else 1
+                layers.append(Bottleneck(channels, hidden, outputs, first, nn.PReLU, conv_bias))
+                channels = outputs
+        self.features = nn.Sequential(*layers)
+        places, hidden = -(-side // _TOTAL_STRIDE), round(_HIDDEN * width)
+        self.head = EmbeddingHead(channels, hidden, places, dim, activation=nn.PReLU, conv=conv_bias)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        embedding: Tensor = self.head(self.features(crops))
+        return embedding
+
+
+class Bottleneck(nn.Module):
     """Widen by 1×1, filter by depthwise 3×3, narrow by a linear 1×1; added to its input where the shape allows."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, activation: Activation) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, outputs: int, stride: int, activation: Activation, conv: Convolution = conv_bn
+    ) -> None:
         super().__init__()
-        hidden = inputs * expansion
         self.trunk = nn.Sequential(
-            conv_bn(inputs, hidden, 1),
+            conv(inputs, hidden, 1),
             activation(hidden),
-            conv_bn(hidden, hidden, 3, stride=stride, groups=hidden),
+            conv(hidden, hidden, 3, stride=stride, groups=hidden),
             activation(hidden),
-            conv_bn(hidden, outputs, 1),
+            conv(hidden, outputs, 1),
         )
         self.residual = stride == 1 and inputs == outputs
 

@@ -12,11 +12,13 @@ import pytest
 from app.engine import Engine, open_engine
 from app.service import create_app
 from app.settings import Settings
+from app.trust import trust_of
 from faces.align import Image
 from faces.detect import Face
 from faces.image import ImageLimits
 from faces.models import open_embedder, read_model
 from index.gallery import LocalGallery, Template, create_gallery
+from index.keyring import Keyring
 from tests.app import parts
 
 
@@ -79,9 +81,12 @@ def gallery(engine: Engine) -> LocalGallery:
 
 
 @pytest.fixture
-def url(engine: Engine) -> Iterator[str]:
+def url(engine: Engine, settings: Settings) -> Iterator[str]:
     """The service on loopback, so a model may be named by its path; over a real socket, as every client meets it."""
-    with parts.served(create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=True)) as served:
+    unhurried = settings.model_copy(update={"rate": 0})
+    trust = trust_of(unhurried, Keyring(engine.gallery.store), loopback=True, name="here")
+    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), trust=trust, paths_allowed=True)
+    with parts.served(app) as served:
         yield served
 
 

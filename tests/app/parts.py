@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from fastapi import FastAPI
 from PIL import Image as Pillow
 
 from app.gate import Gate
-from app.serve import bind, url_of
+from app.serve import bind, protocol, url_of
 from app.settings import Settings
 from faces.align import ARCFACE_112, Image
 from faces.detect import Face
 from faces.space import Cell, Input, Licence, ModelCard, Space, digest, read_card, short_id
 from faces.weights.graph import Graph
+from index.access import Grant
+from index.keyring import Keyring
+from index.store import open_store
 
 DIM = 8
 SPACE = Space(teacher="ab" * 32, dim=DIM, crop=ARCFACE_112.name)
@@ -116,10 +120,16 @@ def gate(slots: int = 2, waiting: int = 32, patience: float = 10.0) -> Gate:
     return Gate(slots, waiting, patience)
 
 
+def make_key(gallery: Path, *scopes: str, collections: Sequence[str] = ()) -> str:
+    """The text of a new API key of this gallery."""
+    with open_store(gallery) as store:
+        return Keyring(store).create(Grant("a test", scopes, collections), datetime.now(UTC))[1]
+
+
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The URL of an application on a real socket, for tests that need real concurrency."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    server = uvicorn.Server(protocol(app))
     with closing(bind("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from app.errors import RequestTooLarge
+from app.errors import RequestTooLarge, RequestTooSlow
 from app.middleware import BodyLimit
 from app.service import create_app
 from faces.image import ImageLimits
@@ -99,20 +99,63 @@ def test_a_body_that_states_nothing_is_refused_at_the_limit(small):
     assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
 
 
-def test_no_more_is_read_than_the_limit():
-    pieces = iter([{"type": "http.request", "body": b"x" * 600, "more_body": True}] * 100)
+async def read_all(_scope, receive, _send):
+    while (await receive())["more_body"]:
+        pass
+
+
+def limited(receive, *, photo=1000, seconds=60.0, **state):
+    """Read a body that comes from `receive`, within the limits."""
+    scope = {"type": "http", "headers": [], "state": state}
+    anyio.run(BodyLimit(read_all, photo=photo, seconds=seconds), scope, receive, None)
+
+
+@pytest.mark.parametrize(("photos", "bytes_"), [(1, 80_000), (20, 120_000)])
+def test_no_more_is_read_than_the_limit(photos, bytes_):
+    """A form of 64 KiB, and so many photos of 2,000 bytes."""
+    pieces = iter([{"type": "http.request", "body": b"x" * 40_000, "more_body": True}] * 100)
 
     async def receive():
         return next(pieces)
 
-    async def read_all(_scope, receive, _send):
-        while (await receive())["more_body"]:
-            pass
+    with pytest.raises(RequestTooLarge, match=str(bytes_)):
+        limited(receive, photo=2_000, photos=photos)
+    assert len(list(pieces)) == 100 - bytes_ // 40_000
 
-    limited = BodyLimit(read_all, limit=1000)
-    with pytest.raises(RequestTooLarge, match="1200"):
-        anyio.run(limited, {"type": "http", "headers": []}, receive, None)
-    assert len(list(pieces)) == 98
+
+def test_a_body_that_never_comes_is_not_waited_for():
+    async def receive():
+        await anyio.sleep_forever()
+
+    with pytest.raises(RequestTooSlow, match="after bytes: 0"):
+        limited(receive, seconds=0.01)
+
+
+def test_a_body_that_trickles_is_not_waited_for():
+    """A byte at a time buys no time: 16 KiB buy a second."""
+
+    async def receive():
+        await anyio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    with pytest.raises(RequestTooSlow):
+        limited(receive, seconds=0.05)
+
+
+def test_what_comes_after_the_body_may_take_any_time():
+    """The client's going away, that is."""
+    left = iter([{"body": b"x", "more_body": False}, {"type": "http.disconnect", "more_body": False}])
+
+    async def receive():
+        return next(left)
+
+    async def read_then_wait(_scope, receive, _send):
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+
+    anyio.run(
+        BodyLimit(read_then_wait, photo=1, seconds=60), {"type": "http", "headers": [], "state": {}}, receive, None
+    )
 
 
 def test_the_connection_serves_the_next_request(small):

@@ -88,13 +88,49 @@ def test_no_gallery_is_named(refused):
     assert "--gallery" in refused()
 
 
-def test_beyond_loopback_there_is_a_warning(gallery_path, models, tmp_path):
-    arguments = ("--gallery", gallery_path, "--model", models["teacher"], "--host")
-    with serving(tmp_path, *arguments, "0.0.0.0") as server:  # noqa: S104
-        assert "Warning: http://0.0.0.0:" in server.log.read_text()
-        url = server.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        response = httpx.post(f"{url}/v1/models/activate", json={"model": str(models["student"])})
-        assert response.json()["error"]["code"] == "path_refused"
+def test_beyond_loopback_a_service_without_a_key_does_not_start(refused, gallery_path, models):
+    line = refused("--gallery", gallery_path, "--model", models["teacher"], "--port", 0, "--host", "0.0.0.0")  # noqa: S104
+    assert "'http://0.0.0.0:" in line
+    assert f"app keys create LABEL --scope identify --gallery {gallery_path}" in line
+
+
+def test_behind_a_proxy_a_service_without_a_key_does_not_start(refused, gallery_path, models, monkeypatch):
+    monkeypatch.setenv("HEIRLOOM_PROXIES", "127.0.0.1")
+    assert "app keys create" in refused("--gallery", gallery_path, "--model", models["teacher"], "--port", 0)
+
+
+def test_beyond_loopback_a_key_is_asked_for_and_a_path_refused(gallery_path, models, tmp_path):
+    token = parts.make_key(gallery_path, "admin")
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"], "--host", "0.0.0.0")  # noqa: S104
+    with serving(tmp_path, *arguments) as server:
+        assert "Warning" not in server.log.read_text()
+        url = f"{server.url.replace('0.0.0.0', '127.0.0.1')}/v1/models/activate"  # noqa: S104
+        asked = {"json": {"model": str(models["student"])}}
+        assert httpx.post(url, **asked).json()["error"]["code"] == "key_required"
+        answer = httpx.post(url, **asked, headers={"authorization": f"Bearer {token}"})
+        assert answer.json()["error"]["code"] == "path_refused"
+        assert token not in server.log.read_text()
+
+
+def test_on_loopback_there_is_a_warning_until_there_is_a_key_and_then_keys_are_asked_for(
+    gallery_path, models, tmp_path, monkeypatch
+):
+    """The service runs all the while."""
+    with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
+        assert "Warning: there is no API key" in server.log.read_text()
+        assert CliRunner().invoke(main, ["swap", str(models["student"]), "--url", server.url]).exit_code == 0
+        token = parts.make_key(gallery_path, "admin")
+        refused = CliRunner().invoke(main, ["swap", "--back", "--url", server.url])
+        assert (refused.exit_code, "API key" in refused.stderr) == (1, True)
+        monkeypatch.setenv("HEIRLOOM_API_KEY", token)
+        assert CliRunner().invoke(main, ["swap", "--back", "--url", server.url]).exit_code == 0
+
+
+def test_settings_come_from_a_file(gallery_path, models, tmp_path):
+    config = tmp_path / "heirloom.toml"
+    config.write_text(f'gallery = "{gallery_path}"\nmodel = "{models["student"]}"\n')
+    with serving(tmp_path, "--config", config) as server:
+        assert "model student" in server.announced[0]
 
 
 def test_swap_prints_old_and_new_and_the_way_back(url, models):

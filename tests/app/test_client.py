@@ -5,6 +5,7 @@ import pytest
 
 from app.client import Client
 from app.errors import ServiceRefused, ServiceUnreachable
+from tests.app import parts
 from tests.app.parts import RED, photo
 
 NOBODY = "http://127.0.0.1:9"
@@ -24,6 +25,18 @@ def test_a_swap_and_the_way_back(url, models):
         assert client.models().active.name == "teacher"
         assert client.activate(str(models["student"])).active.name == "student"
         assert client.roll_back().active.name == "teacher"
+
+
+def test_a_key_is_sent_and_not_shown(gallery_path, url):
+    token = parts.make_key(gallery_path, "identify")
+    with Client(url) as client, pytest.raises(ServiceRefused) as refused:
+        client.models()
+    assert (refused.value.status, refused.value.error_code) == (401, "key_required")
+    with Client(url, key=token) as client:
+        assert client.models().active.name == "teacher"
+        with pytest.raises(ServiceRefused, match="has not the scope: 'admin'") as refused:
+            client.roll_back()
+    assert token not in str(refused.value)
 
 
 def test_an_error_of_the_service_keeps_its_code_status_sentence_and_id(url):

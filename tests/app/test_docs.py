@@ -1,15 +1,22 @@
-"""docs/api.md tells the truth about fields, addresses and codes."""
+"""The documentation tells the truth about fields, addresses, codes, settings and the container."""
 
+import io
+import json
+import logging
 import re
 from pathlib import Path
 
 import pytest
 
 from app.envelope import STATUS
+from app.logs import JsonLines
 from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
+from app.settings import Settings, read_settings
 from tests.app.test_openapi import document
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "api.md").read_text()
+OPERATE = (ROOT / "docs" / "operate.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -28,3 +35,42 @@ def test_each_code_is_there_with_its_status(kind, status):
     codes = {kind.code, *(below.code for below in kind.__subclasses__())}
     rows = [row for row in PAGE.splitlines() if row.startswith(f"| {status} |")]
     assert any(f"`{code}`" in row for row in rows for code in codes)
+
+
+def test_the_table_of_settings_has_each_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| .+ \|$", OPERATE.partition("## Settings")[2], re.MULTILINE)
+    assert dict(rows) == {name: default(field) for name, field in Settings.model_fields.items()}
+
+
+def default(field):
+    """As TOML writes it; nothing where there is none."""
+    given = field.get_default()
+    return "" if field.is_required() or given is None else json.dumps(given)
+
+
+@pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", OPERATE, re.DOTALL))
+def test_a_file_of_settings_reads_as_it_stands(tmp_path, example):
+    (tmp_path / "heirloom.toml").write_text(example)
+    assert read_settings(tmp_path / "heirloom.toml").gallery
+
+
+def test_a_line_of_the_log_has_the_fields_that_lines_have():
+    (example,) = re.findall(r"```json\n(.*?)```", OPERATE, re.DOTALL)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    told = json.loads(example)
+    fields = {name: told[name] for name in ("request_id", "caller", "method", "route", "status", "ms")}
+    handler.emit(
+        logging.makeLogRecord({"name": told["logger"], "levelname": "INFO", "msg": told["message"], "fields": fields})
+    )
+    assert json.loads(stream.getvalue()) | {"at": told["at"]} == told
+
+
+def test_the_compose_file_and_the_proxys_configuration_speak_of_the_same_things():
+    compose = (ROOT / "compose.yaml").read_text()
+    template = (ROOT / "deploy" / "nginx.conf.template").read_text()
+    filled = set(re.findall(r"\$\{(HEIRLOOM_\w+)\}", template))
+    assert filled == set(re.findall(r"^      (HEIRLOOM_(?!PROXIES)\w+):", compose, re.MULTILINE))
+    (proxies,) = re.findall(r"HEIRLOOM_PROXIES: (\S+)", compose)
+    assert f"ipv4_address: {proxies}}}" in compose

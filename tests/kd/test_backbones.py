@@ -8,7 +8,7 @@ from kd.backbones import BACKBONES, build_backbone
 from kd.backbones.dlibnet import DlibNet
 from kd.backbones.inception import InceptionResnetV1
 from kd.backbones.iresnet import IResNet
-from kd.backbones.mobilefacenet import MobileFaceNet
+from kd.backbones.mobilefacenet import FoldedMobileFaceNet, MobileFaceNet
 from kd.backbones.pocketnet import PocketNet
 from kd.backbones.residual import ResidualPair
 from kd.backbones.summary import served
@@ -49,6 +49,8 @@ def test_a_width_multiplier_makes_a_network_thinner(name):
         ("mobilefacenet", 112, 128, 0.5, 347_520),
         ("mobilefacenet-prelu", 112, 128, 1.0, 1_003_136),
         ("mobilefacenet-prelu", 112, 512, 1.0, 1_200_512),
+        ("mobilefacenet-folded", 112, 128, 1.0, 993_344),
+        ("mobilefacenet-folded", 112, 128, 0.5, 498_816),
         ("pocketnet-s", 112, 128, 1.0, 925_632),
         ("pocketnet-s", 112, 256, 1.0, 991_424),
         ("pocketnet-m", 112, 128, 1.0, 1_686_656),
@@ -94,6 +96,7 @@ def short_inception():
 
 SMALL = {
     "mobilefacenet-prelu": (32, lambda: MobileFaceNet(32, 16, 0.25, paper=True)),
+    "mobilefacenet-folded": (32, lambda: FoldedMobileFaceNet(32, 16, 0.25)),
     "pocketnet": (32, lambda: PocketNet(32, 16, channels=4, cells=4)),
     "iresnet": (32, lambda: IResNet(32, 16, (1, 1, 1, 1))),
     "inception": (75, short_inception),

@@ -1,0 +1,82 @@
+"""The kind of route that everything but health is: who may not ask, or sends too much, is refused first."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from app.envelope import problems
+from app.errors import KeyRequired, NotPermitted, RateLimited, RequestTooSlow
+from app.middleware import PHOTOS
+from app.security import Require
+from index.errors import AccessRefused
+
+MOST_PHOTOS: Final = 20
+"""In one request."""
+_MOST_FIELDS: Final = 20
+_LONGEST_FIELD: Final = 64 * 1024  # bytes
+
+REFUSALS: Final = (
+    KeyRequired("API keys in the request, where one is needed:", 0, "Send one as `Authorization: Bearer hl_…`."),
+    AccessRefused("an API key that was revoked at 2026-11-28T09:00:00+00:00", "5f0c77aa9be1", "Ask for a new one."),
+    NotPermitted("this API key has not the scope", "admin", "Ask for another key: app keys create."),
+    RateLimited("too many requests; seconds to wait", 2, "Come back then (Retry-After)."),
+    RequestTooSlow("the body stopped, or is too slow, after bytes", 65_536, "Send it again, without a pause."),
+)
+"""Examples of what any guarded route may answer with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """For `Depends`: how many photos the body may hold; without it, one."""
+
+    most: int
+
+    def __call__(self) -> None:
+        """Nothing to hand to the route."""
+
+
+class Guarded(APIRoute):
+    """Asks the route's `Require` before a byte of the body is read, and bounds the form.
+
+    FastAPI by itself reads the whole body before it looks at a dependency, so that strangers could send what they like.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        wanted = list(_calls(self.dependant))
+        requires = [call for call in wanted if isinstance(call, Require)]
+        photos = next((call.most for call in wanted if isinstance(call, Photos)), 1)
+
+        async def guarded(request: Request) -> Response:
+            for each in requires:
+                each.admit(request)
+            request.scope["state"][PHOTOS] = photos
+            return await handle(_Bounded(request.scope, request.receive, photos=photos))
+
+        return guarded
+
+
+class _Bounded(Request):
+    """A request whose form has as many parts as its route can use."""
+
+    def __init__(self, *arguments: Any, photos: int) -> None:
+        super().__init__(*arguments)
+        self._photos = photos
+
+    def form(self, **_: Any) -> Any:  # its type is starlette's own, and private
+        return super().form(max_files=self._photos, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    for needed in dependant.dependencies:
+        yield needed.call
+        yield from _calls(needed)
+
+
+def guarded_problems() -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` of a router of guarded routes."""
+    return problems(*REFUSALS)
