@@ -30,7 +30,7 @@ from index.segment import BIAS, LARGEST, Numbers, Segment, Slice, width_of
 
 try:
     import numkong
-except ImportError:  # an extra
+except ImportError:  # it is not built for every processor
     numkong = None  # type: ignore[assignment]
 
 Floats = NDArray[np.float64]
