@@ -20,7 +20,7 @@ from index.commands.forget import forget
 from index.commands.sealing import rotate_key, seal, unseal
 from index.errors import NothingToEnrol
 from index.gallery import LocalGallery, open_gallery, open_or_create_gallery
-from index.identify import identify
+from index.identify import OneByOne, identify
 from index.overview import check as check_all
 from index.overview import overview
 from index.plot import picture, require_plot, write_plot
@@ -83,7 +83,8 @@ def search(
             if threshold is None
             else chosen(threshold, gallery, found.card)
         )
-        answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
+        stages = OneByOne(gallery, open_detector(), open_embedder(found))
+        answer = identify(lambda: image, stages, by, top_k)
     options.show(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
 
