@@ -13,16 +13,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    GateRefused,
     HostRefused,
     InternalError,
     KeyRequired,
     MethodRefused,
+    ModelInUse,
+    ModelNotLoaded,
+    ModelsFull,
     NoPreviousModel,
     NotPermitted,
     NotReady,
     OriginRefused,
     Overloaded,
     PathRefused,
+    ProbesMissing,
     RateLimited,
     RepeatRefused,
     RepeatTooEarly,
@@ -31,6 +36,7 @@ from app.errors import (
     RequestTooSlow,
     RouteUnknown,
     SwapInProgress,
+    TrialUnknown,
 )
 from app.logs import log_event
 from app.schemas import ErrorAnswer, Problem
@@ -56,10 +62,15 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         NotPermitted: 403,
         OriginRefused: 403,
         PathRefused: 403,
+        ModelNotLoaded: 404,
         ModelUnknown: 404,
         RouteUnknown: 404,
+        TrialUnknown: 404,
         MethodRefused: 405,
         RequestTooSlow: 408,
+        GateRefused: 409,
+        ModelInUse: 409,
+        ModelsFull: 409,
         RepeatTooEarly: 409,
         SpaceMismatch: 409,
         SwapInProgress: 409,
@@ -71,6 +82,7 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         ImageRefused: 422,
         CardInvalid: 422,
         NotCalibrated: 422,
+        ProbesMissing: 422,
         RepeatRefused: 422,
         WeightsMissing: 422,
         WeightsUnreadable: 422,

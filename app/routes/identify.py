@@ -37,5 +37,7 @@ TopK = Annotated[int, Query(ge=1, le=100, description="Candidates for each face.
 def identify(image: Photo, service: ServiceDep, request_id: RequestId, top_k: TopK = 5) -> IdentifyAnswer:
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
     with service.gate.enter():  # who waits holds no photo in memory: the form keeps a large one in a temporary file
-        found = service.engine.identify(image.file.read(), top_k)
+        data = image.file.read()
+        found = service.engine.identify(data, top_k)
+    service.engine.changeover.shadow.offer(request_id, data, found.active, found.found)
     return IdentifyAnswer.answering(found, request_id)

@@ -14,7 +14,7 @@ from tests.app.parts import BLACK, RED, photo
 
 def test_each_stage_has_its_milliseconds(engine):
     clock = itertools.accumulate(itertools.count()).__next__  # 0, 1, 3, 6, … seconds
-    timed = Engine(engine.gallery, parts.SquareDetector(), engine.switch, ImageLimits(), clock)
+    timed = Engine(engine.gallery, parts.SquareDetector(), engine.changeover, ImageLimits(), clock)
     stages = ("decode", "detect", "quality", "align", "embed", "search")
     assert timed.identify(photo(RED), 1).timings_ms == {
         stage: 1000.0 * lap for lap, stage in enumerate(stages, start=1)
