@@ -11,7 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
-from app.envelope import handle_errors
+from app.envelope import document_errors, handle_errors
 from app.gate import Gate
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, models
@@ -56,6 +56,7 @@ def create_app(
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
+    document_errors(app)
     app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)
     app.add_middleware(Origins, origins=trust.origins)
     app.add_middleware(Hosts, names=trust.hosts)
