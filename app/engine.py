@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.admission import Ticket
+from app.changeover import Changeover
+from app.gatekeeper import Gatekeeper
+from app.loading import Loader, blank
+from app.record import recorder
 from app.references import absolute, starting_model
 from app.settings import Settings
+from app.shadow import open_shadow
 from app.stages import RequestStages, SharedStages, Workload, open_stages
 from app.swap import Active, Switch
+from app.trial import Floor
 from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
-from faces.models import find_model, open_embedder
-from faces.space import Recipe
-from index.calibrate import chosen, current_threshold
-from index.gallery import LocalGallery, open_gallery
+from index.gallery import LocalGallery, open_gallery, utc_now
 from index.identify import Identified, identify
 
 _LOG: Final = logging.getLogger(__name__)
@@ -44,13 +46,14 @@ class Engine:
         self,
         gallery: LocalGallery,
         stages: SharedStages,
-        switch: Switch,
+        changeover: Changeover,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
-        self.switch: Final = switch
+        self.changeover: Final = changeover
+        self.switch: Final = changeover.switch
         self._limits = limits
         self._clock = clock
 
@@ -71,23 +74,21 @@ class Engine:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
         self.stages.detector.detect([np.zeros((_BLANK, _BLANK, 3), dtype=np.uint8)])
         embedder = self.switch.models.active.embedder
-        self.gallery.search(embedder.embed(_blank(embedder.card.crop)), 1, space=embedder.space)
+        self.gallery.search(embedder.embed(blank(embedder.card.crop)), 1, space=embedder.space)
 
 
 @contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
-    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `load_active`.
+    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `Loader`.
     """
     given = settings.model and absolute(settings.model)
-    with open_gallery(settings.gallery) as gallery:
+    with open_gallery(settings.gallery) as gallery, open_shadow(gallery, settings.limits, utc_now) as shadow:
+        load = Loader(gallery, settings)
 
-        def load(reference: str) -> Active:
-            return load_active(reference, gallery, settings)
-
-        def remember(reference: str) -> None:
-            gallery.set_active_model(reference, started_with=given)
+        def remember(reference: str, actor: str) -> None:
+            gallery.set_active_model(reference, started_with=given, actor=actor)
 
         stored, started_with = gallery.active_model(), gallery.started_with()
         reference = starting_model(given, None if settings.forget_swap else stored, started_with)
@@ -96,28 +97,17 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         switch = Switch(load(reference), load, remember)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
         with open_stages(open_detector(threads=1), work) as stages:
-            engine = Engine(gallery, stages, switch, settings.limits)
+            changeover = Changeover(
+                switch,
+                Gatekeeper(gallery, stages.detector, settings.limits, utc_now),
+                shadow,
+                recorder(gallery),
+                floor=Floor.parse(settings.floor),
+                probes=settings.probes,
+                limits=settings.limits,
+            )
+            engine = Engine(gallery, stages, changeover, settings.limits)
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
-                remember(reference)
+                remember(reference, "cli")
             yield engine
-
-
-def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Active:
-    """Open the Model of this name for this gallery: same Space, warm, with its threshold.
-
-    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `current_threshold`.
-    """
-    model = find_model(reference)
-    gallery.require_space(model.card.space)
-    embedder = open_embedder(model, threads=settings.threads)
-    embedder.embed(_blank(model.card.crop))
-    if settings.threshold is None:
-        threshold = current_threshold(gallery, model.card, settings.fpir)
-    else:
-        threshold = chosen(settings.threshold, gallery, model.card)
-    return Active(absolute(reference), embedder, threshold)
-
-
-def _blank(recipe: Recipe) -> NDArray[np.uint8]:
-    return np.full((1, recipe.height, recipe.width, 3), 128, dtype=np.uint8)

@@ -12,7 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
-from app.envelope import handle_errors
+from app.envelope import document_errors, handle_errors
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, models
 from app.routes.service import Service
@@ -62,6 +62,7 @@ def create_app(
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
+    document_errors(app)
     app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)
     app.add_middleware(Origins, origins=trust.origins)
     app.add_middleware(Hosts, names=trust.hosts)

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
+from app.trial import Floor
 from faces.image import ImageLimits
 
 PREFIX: Final = "HEIRLOOM_"
@@ -75,6 +76,10 @@ class Settings(BaseSettings):
     """The share of non-enrolled faces that may be answered with somebody; thresholds are computed for it."""
     threshold: Annotated[float | None, Field(ge=-1, le=1)] = None
     """A cosine that decides for every model instead of the calibrated thresholds; it stands for no known FPIR."""
+    probes: Path | None = None
+    """A folder of people, and `_strangers`, that a model is measured with before it takes over."""
+    floor: Annotated[str, AfterValidator(lambda text: str(Floor.parse(text)))] = str(Floor())
+    """What the gate asks of a new model: `fnir=0.05,kept=0.9`, see `trial.Floor`."""
     waiting: Annotated[int, Field(ge=0)] = 32
     """Requests that may be in the service beside one a core; the next one is answered 503."""
     patience: PositiveFloat = 10.0

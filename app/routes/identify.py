@@ -50,6 +50,10 @@ async def identify(
 
     def work(ticket: Ticket) -> IdentifyAnswer:
         """What waits holds no photo in memory: the form keeps a large one in a temporary file."""
-        return IdentifyAnswer.answering(service.engine.identify(image.file.read, top_k, ticket), request_id)
+        found, shadow = service.engine.identify(image.file.read, top_k, ticket), service.engine.changeover.shadow
+        if shadow.wants(request_id):
+            image.file.seek(0)
+            shadow.offer(request_id, image.file.read(), found.active, found.found)
+        return IdentifyAnswer.answering(found, request_id)
 
     return await service.computed(request, work, timeout)

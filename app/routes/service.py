@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 
 from app.admission import Admission, Ticket
 from app.engine import Engine
+from app.security import Caller
 
 Result = TypeVar("Result")
 
@@ -56,5 +57,12 @@ def _request_id(request: Request) -> str:
     return request_id
 
 
+def _actor(request: Request) -> str:
+    """Who asks, as the record knows them."""
+    caller: Caller = request.state.caller  # every route that changes something is guarded
+    return caller.actor
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 RequestId = Annotated[str, Depends(_request_id)]
+Actor = Annotated[str, Depends(_actor)]

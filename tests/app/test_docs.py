@@ -12,6 +12,7 @@ from app.envelope import STATUS
 from app.logs import JsonLines
 from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
 from app.settings import Settings, read_settings
+from app.verdicts import GateAnswer, ShadowAnswer
 from tests.app.test_openapi import document
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,9 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_each_example_is_a_whole_answer():
-    for kind, example in zip((IdentifyAnswer, ModelsAnswer, ErrorAnswer), EXAMPLES, strict=True):
+    for kind, example in zip(
+        (IdentifyAnswer, ModelsAnswer, GateAnswer, ShadowAnswer, ErrorAnswer), EXAMPLES, strict=True
+    ):
         kind.model_validate_json(example, extra="forbid")
 
 
