@@ -20,6 +20,7 @@ from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
 from faces.space import Recipe
 from index.calibrate import chosen, current_threshold
+from index.device import engine_on
 from index.gallery import LocalGallery, open_gallery
 from index.identify import Identified, identify
 
@@ -78,10 +79,10 @@ class Engine:
 def open_engine(settings: Settings) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
-    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `load_active`.
+    Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `load_active`.
     """
     given = settings.model and absolute(settings.model)
-    with open_gallery(settings.gallery) as gallery:
+    with open_gallery(settings.gallery, engine=engine_on(settings.device)) as gallery:
 
         def load(reference: str) -> Active:
             return load_active(reference, gallery, settings)
