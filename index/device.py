@@ -32,7 +32,8 @@ def engine_on(device: Device) -> Engine:
     except DeviceUnavailable as error:
         if device == "cuda":
             raise
-        _LOG.info("searching on the processor, since %s", error.what)
+        level = logging.WARNING if _is_for_gpus(faiss) else logging.DEBUG  # who installed it expects to use it
+        _LOG.log(level, "searching on the processor: %s", error.what)
         return Scanner()
 
 
@@ -59,13 +60,17 @@ def gpus(library: Any = faiss, driver: Callable[[], None] = require_driver) -> i
 
     library: the module faiss, of faiss-cpu or of faiss-gpu.
     """
-    if not hasattr(library, "StandardGpuResources"):
+    if not _is_for_gpus(library):
         raise _unavailable("faiss-cpu is installed, not faiss-gpu")
     driver()
     count = int(library.get_num_gpus())
     if not count:
         raise _unavailable("there is no GPU")
     return count
+
+
+def _is_for_gpus(library: Any) -> bool:
+    return hasattr(library, "StandardGpuResources")
 
 
 def _unavailable(reason: str) -> DeviceUnavailable:

@@ -38,11 +38,19 @@ def test_faiss_of_the_processor_has_no_gpus():
         engine_on("cuda")
 
 
-def test_without_a_gpu_auto_is_the_processor_and_says_why(monkeypatch, caplog):
-    monkeypatch.setattr(device, "gpus", lambda: gpus(FakeGpus(0), IN_ORDER))
-    with caplog.at_level(logging.INFO):
+@pytest.mark.parametrize(("library", "level"), [(object(), "DEBUG"), (FakeGpus(0), "WARNING")])
+def test_without_a_gpu_auto_is_the_processor_and_warns_who_installed_faiss_for_gpus(
+    monkeypatch, caplog, library, level
+):
+    monkeypatch.setattr(device, "faiss", library)
+    monkeypatch.setattr(device, "gpus", lambda: gpus(library, IN_ORDER))
+    with caplog.at_level(logging.DEBUG, "index.device"):
         assert isinstance(engine_on("auto"), Scanner)
-    assert "there is no GPU" in caplog.text
+    assert [record.levelname for record in caplog.records] == [level]
+
+
+def test_without_a_gpu_cuda_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(device, "gpus", lambda: gpus(FakeGpus(0), IN_ORDER))
     with pytest.raises(DeviceUnavailable, match="there is no GPU"):
         engine_on("cuda")
 
