@@ -46,6 +46,7 @@ def main() -> None:
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="The port; 0 takes a free one.  [default: 8000]")
 @click.option("--threads", type=int, help="Cores that inference may use.  [default: all]")
+@click.option("--device", help="Where the gallery is searched: cpu, cuda, or auto.  [default: auto]")
 @click.option(
     "--fpir", type=float, help="Share of non-enrolled faces that may be answered with somebody.  [default: 0.01]"
 )

@@ -22,6 +22,7 @@ from app.swap import Active, Switch
 from app.trial import Floor
 from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
+from index.device import engine_on
 from index.gallery import LocalGallery, open_gallery, utc_now
 from index.identify import Identified, identify
 
@@ -81,10 +82,13 @@ class Engine:
 def open_engine(settings: Settings) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
-    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `Loader`.
+    Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `Loader`.
     """
     given = settings.model and absolute(settings.model)
-    with open_gallery(settings.gallery) as gallery, open_shadow(gallery, settings.limits, utc_now) as shadow:
+    with (
+        open_gallery(settings.gallery, engine=engine_on(settings.device)) as gallery,
+        open_shadow(gallery, settings.limits, utc_now) as shadow,
+    ):
         load = Loader(gallery, settings)
 
         def remember(reference: str, actor: str) -> None:

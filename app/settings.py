@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.errors import SettingsInvalid
 from app.trial import Floor
 from faces.image import ImageLimits
+from index.device import Device
 
 PREFIX: Final = "HEIRLOOM_"
 CONFIG: Final = PREFIX + "CONFIG"
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     """0 takes a free one."""
     threads: PositiveInt | None = None
     """Cores that inference may use; None means all of this process."""
+    device: Device = "auto"
+    """Where the gallery is searched: `cpu`, `cuda`, or `auto`, which takes GPUs where faiss-gpu finds one."""
     fpir: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """The share of non-enrolled faces that may be answered with somebody; thresholds are computed for it."""
     threshold: Annotated[float | None, Field(ge=-1, le=1)] = None

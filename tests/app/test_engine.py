@@ -6,7 +6,7 @@ import pytest
 
 from app.engine import Engine, open_engine
 from app.stages import Workload, open_stages
-from faces.errors import ImageUnreadable
+from faces.errors import DeviceUnavailable, ImageUnreadable
 from faces.image import ImageLimits
 from index.errors import NotCalibrated
 from tests.app import parts
@@ -46,6 +46,15 @@ def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
     assert answered.active.card.name == "teacher"
     assert answered.found.faces[0].decision.threshold.model_id == parts.model_id(models["teacher"])
     assert engine.switch.models.active.card.name == "student"
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_ends_the_start(settings, monkeypatch):
+    def none() -> int:
+        raise DeviceUnavailable("there is no GPU", "cuda", "Take the processor.")
+
+    monkeypatch.setattr("index.device.gpus", none)
+    with pytest.raises(DeviceUnavailable), open_engine(settings.model_copy(update={"device": "cuda"})):
+        pass
 
 
 def test_a_damaged_photo_is_an_error(engine):
