@@ -16,6 +16,7 @@ from index.keyring import Keyring
 from index.threshold import Decision
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, RED, TEACHER_THRESHOLD, photo
+from tests.app.programs import serving
 
 
 @pytest.fixture
@@ -197,6 +198,15 @@ def test_with_keys_it_takes_one_with_the_scope_audit_for_all_collections(client,
     assert status(audit) == 200
     assert status(parts.make_key(gallery_path, "identify", "enrol", "admin")) == 403
     assert status(parts.make_key(gallery_path, "audit", collections=["default"])) == 403
+
+
+def test_app_serve_counts_stages_and_requests_in_one_place(gallery_path, models, tmp_path):
+    with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
+        assert httpx.post(f"{server.url}/identify", files={"image": photo(BLACK)}, timeout=60).status_code == 200
+        told = httpx.get(f"{server.url}/metrics").text.splitlines()
+    assert 'heirloom_http_requests_total{method="POST",route="/identify",status="200"} 1.0' in told
+    assert 'heirloom_stage_seconds_count{stage="decode"} 1.0' in told
+    assert 'heirloom_batch_items_count{stage="look"} 1.0' in told
 
 
 def test_two_services_in_one_process_count_apart(meters):
