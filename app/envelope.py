@@ -119,6 +119,14 @@ def status_of(error: FacesError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
+def codes() -> set[str]:
+    """All that an answer may have: of each class of the table, of those below it, and of what nobody foresaw."""
+    kinds: list[type[FacesError]] = [InternalError, *STATUS]
+    for kind in kinds:  # grows meanwhile
+        kinds += kind.__subclasses__()
+    return {kind.code for kind in kinds}
+
+
 def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
     details = to_jsonable_python(dict(error.details), fallback=str, inf_nan_mode="strings")
     return ErrorAnswer(error=Problem(code=error.code, message=str(error), details=details), request_id=request_id)

@@ -7,7 +7,7 @@ counted but looked at whenever somebody asks: it cannot disagree with the servic
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -58,6 +58,11 @@ class Meters:
         self._margins = self._histogram(
             "score_margin", "That cosine less the threshold it was decided by", _MARGINS, "model_id"
         )
+
+    def expect(self, codes: Iterable[str]) -> None:
+        """Errors that may come. A rate does not see the first of a series that was not there before."""
+        for code in codes:
+            self._errors.labels(code)
 
     def answered(self, model_id: str, laps: Mapping[str, float], found: Identified) -> None:
         """A photo was answered by this model. laps: milliseconds by stage."""

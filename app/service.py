@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
-from app.envelope import handle_errors
+from app.envelope import codes, handle_errors
 from app.metrics import Measured, Meters
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, metrics, models
@@ -50,6 +50,7 @@ def create_app(
     trust = trust or Trust(anybody(), exposed=False)
     meters = meters or Meters()
     meters.look_at(EngineState(engine))
+    meters.expect(codes())
     service = Service(engine, admission, paths_allowed, meters)
 
     @asynccontextmanager

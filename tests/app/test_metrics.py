@@ -101,6 +101,13 @@ def test_errors_are_counted_by_their_code(client, read, held):
     held.go_on.set()
 
 
+def test_an_error_that_has_not_come_yet_is_counted_too(client):
+    """So that the first one of a day is a rise."""
+    told = client.get("/metrics").text
+    for code in ("internal_error", "overloaded", "worker_stuck", "gallery_corrupt", "image_unreadable"):
+        assert f'heirloom_errors_total{{code="{code}"}} 0.0' in told
+
+
 def test_who_found_no_room_is_counted(url, client, read, held):
     with parts.asking(url, photo(RED)) as asked:
         assert held.inside.wait(30)
