@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from app import report
+from app.checkup import doctor
 from app.client import API_KEY, DEFAULT_URL, Client
 from app.errors import GateRefused
 from app.keys import keys
@@ -125,6 +126,7 @@ def _measured(client: Client, name: str, probes: Path | None, floor: str) -> Gat
 
 
 main.add_command(keys)
+main.add_command(doctor)
 
 
 def _as_seen_by_the_service(model: str) -> str:

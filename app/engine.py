@@ -13,6 +13,7 @@ from app.admission import Ticket
 from app.changeover import Changeover
 from app.gatekeeper import Gatekeeper
 from app.loading import Loader, blank
+from app.metrics import Meters
 from app.record import recorder
 from app.references import absolute, starting_model
 from app.settings import Settings
@@ -50,12 +51,14 @@ class Engine:
         changeover: Changeover,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
+        meters: Meters | None = None,
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
         self.changeover: Final = changeover
         self.switch: Final = changeover.switch
         self._limits = limits
+        self._meters = meters or Meters()
         self._clock = clock
 
     def identify(self, read: Callable[[], bytes], top_k: int, ticket: Ticket) -> Answered:
@@ -69,7 +72,9 @@ class Engine:
         stages = RequestStages(self.stages, ticket, active.embedder, self.gallery)
         found = identify(lambda: read_image(read(), self._limits), stages, active.threshold, top_k)
         wait = (self._clock() - began) * 1000 - sum(stages.laps.values())
-        return Answered(active, found, {"wait": wait, **stages.laps})
+        timings = {"wait": wait, **stages.laps}
+        self._meters.answered(active.card.model_id, timings, found)
+        return Answered(active, found, timings)
 
     def warm_up(self) -> None:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
@@ -79,7 +84,7 @@ class Engine:
 
 
 @contextmanager
-def open_engine(settings: Settings) -> Iterator[Engine]:
+def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
     Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `Loader`.
@@ -100,7 +105,8 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
         switch = Switch(load(reference), load, remember)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
-        with open_stages(open_detector(threads=1), work) as stages:
+        meters = meters or Meters()
+        with open_stages(open_detector(threads=1), work, ran=meters.batch) as stages:
             changeover = Changeover(
                 switch,
                 Gatekeeper(gallery, stages.detector, settings.limits, utc_now),
@@ -110,7 +116,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
                 probes=settings.probes,
                 limits=settings.limits,
             )
-            engine = Engine(gallery, stages, changeover, settings.limits)
+            engine = Engine(gallery, stages, changeover, settings.limits, meters=meters)
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
                 remember(reference, "cli")

@@ -1,5 +1,6 @@
 """The HTTP application over an Engine."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,11 +13,13 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
-from app.envelope import document_errors, handle_errors
+from app.envelope import codes, document_errors, handle_errors
+from app.metrics import Measured, Meters
 from app.middleware import BodyLimit, Requests
-from app.routes import health, identify, models
+from app.routes import health, identify, metrics, models
 from app.routes.service import Service
 from app.security import anybody
+from app.states import EngineState
 from app.trust import Trust
 from faces.image import ImageLimits
 
@@ -35,15 +38,20 @@ def create_app(
     limits: ImageLimits,
     trust: Trust | None = None,
     paths_allowed: bool = False,
+    meters: Meters | None = None,
 ) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
     admission: how many requests are let in, and for how long. limits: of an upload. trust: None: of whoever asks, as on
     loopback.
     paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
+    meters: those that the Engine counts on too.
     """
     trust = trust or Trust(anybody(), exposed=False)
-    service = Service(engine, admission, paths_allowed)
+    meters = meters or Meters()
+    meters.look_at(EngineState(engine))
+    meters.expect(codes())
+    service = Service(engine, admission, paths_allowed, meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,8 +76,9 @@ def create_app(
     app.add_middleware(Hosts, names=trust.hosts)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trust.proxies))
     app.add_middleware(Requests)
-    app.add_middleware(SecurityHeaders)  # added last, so outermost
-    for routes in (health, identify, models):
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measured, meters=meters, clock=time.perf_counter)  # added last, so outermost
+    for routes in (health, identify, metrics, models):
         app.include_router(routes.router)
     if trust.exposed:
         app.add_api_route(DOCS, _document, include_in_schema=False)
