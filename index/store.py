@@ -90,7 +90,8 @@ def create_store(
         ) from None
     finally:
         with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
-            part.unlink(missing_ok=True)
+            for ending in ("", "-journal"):
+                part.with_name(part.name + ending).unlink(missing_ok=True)
     return open_store(path, environment=environment, clock=clock)
 
 
@@ -359,11 +360,14 @@ def _identity(connection: sqlite3.Connection) -> tuple[str, bytes, str]:
 
 
 def _write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[str, str]) -> None:
+    """Its one transaction goes straight into the file: a log beside it would have to be folded in by `close`, which
+    does not tell when the disk refuses, and the file gets its name without it.
+    """
     path.open("xb").close()  # an OSError says more than SQLite would
     store_id = new_store_id()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection, translated(path):
         connection.execute(f"PRAGMA page_size = {_PAGE}")
-        configure(connection, path)
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -373,6 +377,7 @@ def _write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[s
             require_text(name, "name of a collection", CollectionInvalid)
             insert_collection(connection, name, space)
         connection.execute("COMMIT")
+        configure(connection, path)
 
 
 def _sync_folder(folder: Path) -> None:
