@@ -84,14 +84,21 @@ class Cache:
         """Lay the rows out anew, and write the snapshot files. Searches go on meanwhile."""
         with self._compacting:
             self._lay_out(rule)
-            self._save(wait=0)
+            self._save()
 
     def erase(self, wait: float) -> bool:
-        """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files."""
+        """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files.
+
+        Raises OSError when the disk lets them be neither written nor removed.
+        """
         with self._compacting:
             self.refresh()
             self._lay_out(ERASING)
-            return self._save(wait)
+            try:
+                return self._saved(wait)
+            except OSError as error:
+                _LOG.warning("snapshot files cannot be written, and are removed: %s", error)
+                return self._saved(wait, keep=False)
 
     def faults(self) -> list[str]:
         """What the cache holds otherwise than the store, as sentences."""
@@ -191,7 +198,7 @@ class Cache:
             while not self._closed:
                 with self._compacting:
                     self._lay_out(due(self._snapshot))
-                    self._save(wait=0)
+                    self._save()
                 if not plan(self._snapshot, due(self._snapshot)):
                     return
         except FacesError as error:
@@ -205,24 +212,27 @@ class Cache:
                     self._snapshot = published(self._snapshot, before, todo, built)
                     return
 
-    def _save(self, wait: float) -> bool:
-        """Bring the snapshot files up to date. False: somebody else has them, or they cannot be written."""
+    def _save(self) -> None:
+        """Bring the snapshot files up to date, unless somebody else has them, or they cannot be written."""
+        try:
+            self._saved(wait=0)
+        except OSError as error:
+            _LOG.warning("snapshot files cannot be written: %s", error)
+
+    def _saved(self, wait: float, keep: bool = True) -> bool:
+        """Bring the snapshot files up to date, or remove them. False: somebody else has them. Raises OSError."""
         nothing_to_keep = self._truth.sealing.state or not self._snapshot.segments
         if nothing_to_keep and not folder_of(self._truth.path).exists():
             return True
-        try:
-            with self._files.locked(wait) as mine:
-                if mine:
-                    self._save_locked()
-                return mine
-        except OSError as error:
-            _LOG.warning("snapshot files cannot be written: %s", error)
-            return False
+        with self._files.locked(wait) as mine:
+            if mine:
+                self._save_locked(keep)
+            return mine
 
-    def _save_locked(self) -> None:
+    def _save_locked(self, keep: bool) -> None:
         while (snapshot := self.refresh()).erased:  # no file may hold what was erased before the lock was had
             self._lay_out(ERASING)
-        if self._truth.sealing.state or not snapshot.segments:
+        if self._truth.sealing.state or not snapshot.segments or not keep:
             self._files.drop()
             self._remember("")
             return
