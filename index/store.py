@@ -307,6 +307,7 @@ class Store:
                 return False
 
     def _scrubbed(self, pending: int, deadline: float) -> bool:
+        purge(self.path)  # before the last step: until that is done, whoever opens the store does all of this again
         steps = [self._erase_caches, self._rewrite, self._empty_log]
         while steps:
             if steps[0](max(0.0, deadline - time.monotonic())):
