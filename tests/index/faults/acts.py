@@ -7,12 +7,17 @@ did not. So a list of acts leaves a set of states, and what is found must be one
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from index.backup import back_up
 from index.gallery import LocalGallery
 from tests.index.fakes import SPACE, cosine, random_rows, templates
 
+KINDS: Final = ("enrol", "again", "forget", "merge", "search", "compact", "backup")
+WEIGHTS: Final = (8, 2, 2, 2, 4, 1, 1)
+NEW_YEAR: Final = datetime(2027, 1, 1, tzinfo=UTC)
 EVERYBODY: Final = 100_000
 State = frozenset[tuple[int, str]]
 """(row, Subject that has it): a row is the seed of its embedding."""
@@ -20,7 +25,7 @@ State = frozenset[tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    kind: Literal["enrol", "forget", "merge", "search", "compact", "reopen", "limit", "fault"]
+    kind: Literal["enrol", "forget", "merge", "search", "compact", "backup", "reopen", "limit", "fault"]
     subject: str = ""
     into: str = ""
     rows: tuple[int, ...] = ()
@@ -51,8 +56,9 @@ def perform(gallery: LocalGallery, act: Act) -> Any:
     if act.kind == "search":
         (found,) = gallery.search(random_rows(1, seed=act.rows[0]), EVERYBODY, space=SPACE)
         return [(candidate.subject_id, candidate.score) for candidate in found]
-    gallery.compact()
-    return None
+    if act.kind == "backup":
+        return back_up(gallery.path, None, NEW_YEAR + timedelta(seconds=act.rows[0])).templates
+    return gallery.compact()
 
 
 def load(seed: int, lane: str, there: Iterable[str], first_row: int, count: int) -> Iterator[Act]:
@@ -60,11 +66,13 @@ def load(seed: int, lane: str, there: Iterable[str], first_row: int, count: int)
     dice = random.Random(f"{seed}{lane}")  # noqa: S311
     people = sorted(there)
     for number in range(first_row, first_row + 2 * count, 2):
-        kind = dice.choices(["enrol", "again", "forget", "merge", "search", "compact"], [8, 2, 2, 2, 4, 1])[0]
+        kind = dice.choices(KINDS, WEIGHTS)[0]
         if kind == "search":
             yield Act("search", rows=(number,))
         elif kind == "compact":
             yield Act("compact")
+        elif kind == "backup":
+            yield Act("backup", rows=(number,))
         elif kind == "enrol" or len(people) < 3:
             people.append(f"{lane}{number}")
             yield Act("enrol", people[-1], rows=(number, number + 1))

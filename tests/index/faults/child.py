@@ -1,4 +1,4 @@
-"""Processes that are disturbed: one is forked for each line of JSON that comes in. Importing, the costly part, is done once.
+"""Processes that are disturbed: one is forked for each line of JSON that comes in, so importing is done once.
 
 A line names a store, what to do in it in one or more lanes (a thread each), the environment, and when to die.
 """

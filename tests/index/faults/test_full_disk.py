@@ -20,7 +20,8 @@ def answered(ended: Ended) -> list[str]:
 def state_after(path: Path, acts: list[Act], ended: Ended) -> State:
     with open_gallery(path) as gallery:
         assert gallery.check() == []
-        assert (state := held(gallery)) in outcomes(NOBODY, acts, ended.told["a"])
+        state = held(gallery)
+    assert state in outcomes(NOBODY, acts, ended.told["a"])
     return state
 
 
