@@ -50,6 +50,12 @@ def _count_faults(connection: sqlite3.Connection) -> Iterator[str]:
     ):
         if counted != there:
             yield f"{counted} Subjects were counted in collection {name!r}, where there are {there}"
+    for model, counted in connection.execute(
+        "SELECT model_id, templates FROM (SELECT collection, model_id, templates FROM tallies EXCEPT"
+        " SELECT collection, model_id, count(*) FROM templates AS t JOIN subjects ON number = subject"
+        " GROUP BY collection, t.model_id)"
+    ):
+        yield f"{counted} Templates by model {model} were counted, and there are not so many"
 
 
 def _audit_faults(connection: sqlite3.Connection) -> Iterator[str]:

@@ -32,12 +32,11 @@ def whole(path: Path) -> Path:
         gallery.add_negative("s2", PROBES[0], space=SPACE, model_id=TEACHER_ID)
         gallery.merge("s3", "s4")
         gallery.put_thresholds([Threshold(0.42, 0.01, 30, TEACHER_ID, "gallery", "2026-11-28")])
-        gallery.set_active_model("dlib")
     return path
 
 
 def all_that_it_says(gallery: LocalGallery) -> list[Any]:
-    subjects = gallery.subjects(100)
+    subjects, stats = gallery.subjects(100), gallery.stats()
     return [
         gallery.search(PROBES, 40, space=SPACE),
         subjects,
@@ -45,8 +44,7 @@ def all_that_it_says(gallery: LocalGallery) -> list[Any]:
         gallery.best(PROBES, "s2", space=SPACE),
         gallery.negatives("s2"),
         gallery.thresholds(TEACHER_ID),
-        gallery.active_model(),
-        gallery.stats(),
+        (stats.subjects, stats.templates, stats.models),
     ]
 
 
