@@ -8,9 +8,11 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from faces.embed import Vectors
 from index.backup import back_up
 from index.gallery import LocalGallery
 from tests.index.fakes import SPACE, cosine, random_rows, templates
@@ -43,10 +45,16 @@ class Told:
 NOTHING: Final = Told(error="none came")
 
 
+@cache
+def embedding(row: int) -> Vectors:
+    """(DIM,), of unit length."""
+    return random_rows(1, seed=row)[0]
+
+
 def perform(gallery: LocalGallery, act: Act) -> Any:
     """The answer, as JSON can say it."""
     if act.kind == "enrol":
-        rows = [random_rows(1, seed=row)[0] for row in act.rows]
+        rows = map(embedding, act.rows)
         photos = [templates(row, source=f"{number:064x}")[0] for row, number in zip(rows, act.rows, strict=True)]
         return gallery.enrol(act.subject, photos, space=SPACE)
     if act.kind == "forget":
@@ -54,7 +62,7 @@ def perform(gallery: LocalGallery, act: Act) -> Any:
     if act.kind == "merge":
         return gallery.merge(act.subject, act.into)
     if act.kind == "search":
-        (found,) = gallery.search(random_rows(1, seed=act.rows[0]), EVERYBODY, space=SPACE)
+        (found,) = gallery.search(embedding(act.rows[0])[None], EVERYBODY, space=SPACE)
         return [(candidate.subject_id, candidate.score) for candidate in found]
     if act.kind == "backup":
         return back_up(gallery.path, None, NEW_YEAR + timedelta(seconds=act.rows[0])).templates
@@ -106,7 +114,7 @@ def outcomes(start: State, acts: Sequence[Act], told: Sequence[Told], lane: str 
     for act, answer in zip(acts, told, strict=True):
         seen = {state for pair in pairs for state in pair}
         if act.kind == "search" and not answer.error:
-            probe = random_rows(1, seed=act.rows[0])[0]
+            probe = embedding(act.rows[0])
             found = [(subject, score) for subject, score in answer.result if subject.startswith(lane)]
             pairs = {(state, later) for state, later in pairs if is_right(found, state, probe)} | {
                 (state, state) for state in seen if is_right(found, state, probe)
@@ -128,7 +136,7 @@ def is_right(found: Sequence[tuple[str, float]], state: State, probe: Any) -> bo
 
 
 def score_of(row: int, probe: Any) -> float:
-    return cosine(random_rows(1, seed=row)[0], probe)
+    return cosine(embedding(row), probe)
 
 
 def held(gallery: LocalGallery) -> State:
@@ -144,7 +152,7 @@ def found_in(path: Path, rows: Iterable[int]) -> set[int]:
     """Those of these rows whose embeddings are in a file of the store at `path`."""
     files = [file for file in path.parent.rglob("*") if file.is_file()]
     data = b"\0".join(file.read_bytes() for file in files)
-    return {row for row in rows if random_rows(1, seed=row)[0].astype("<f2").tobytes() in data}
+    return {row for row in rows if embedding(row).astype("<f2").tobytes() in data}
 
 
 def rows_of(acts: Mapping[str, Sequence[Act]]) -> set[int]:
