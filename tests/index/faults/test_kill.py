@@ -7,7 +7,7 @@ import pytest
 
 from index.gallery import create_gallery, open_gallery
 from tests.index.fakes import SPACE, random_rows
-from tests.index.faults.acts import Act, State, found_in, held, is_right, load, outcomes, perform, rows_of
+from tests.index.faults.acts import Act, State, after, found_in, held, is_right, load, outcomes, perform, rows_of
 from tests.index.faults.conftest import Ended, Run
 
 LANES = ("a", "b")
@@ -45,11 +45,11 @@ def erased(lanes: dict[str, list[Act]], ended: Ended, before: State) -> set[int]
     """The rows whose erasure was answered."""
     gone: set[int] = set()
     for lane, acts in lanes.items():
-        told = ended.told[lane]
-        for n, act in enumerate(acts[: len(told)]):
-            if act.kind == "forget" and told[n].result:
-                (then,) = outcomes(part_of(before, lane), acts[:n], told[:n], lane)
-                gone |= {row for row, subject in then if subject == act.subject}
+        state = part_of(before, lane)
+        for act, answer in zip(acts, ended.told[lane], strict=False):
+            if act.kind == "forget" and answer.result:
+                gone |= {row for row, subject in state if subject == act.subject}
+            state = after(state, act)
     return gone
 
 
