@@ -17,7 +17,7 @@ from faces.detect import Detects, open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
 from faces.space import Recipe
-from index.calibrate import calibrate, chosen
+from index.calibrate import chosen, current_threshold
 from index.gallery import LocalGallery, open_gallery
 from index.identify import Identified, identify
 
@@ -100,14 +100,14 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
 def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Active:
     """Open the Model of this name for this gallery: same Space, warm, with its threshold.
 
-    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `calibrate`.
+    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `current_threshold`.
     """
     model = find_model(reference)
     gallery.require_space(model.card.space)
     embedder = open_embedder(model, threads=settings.threads)
     embedder.embed(_blank(model.card.crop))
     if settings.threshold is None:
-        threshold = calibrate(gallery, model.card, settings.fpir)
+        threshold = current_threshold(gallery, model.card, settings.fpir)
     else:
         threshold = chosen(settings.threshold, gallery, model.card)
     return Active(absolute(reference), embedder, threshold)

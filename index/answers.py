@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from faces.space import ModelCard
 from index.gallery import GalleryStats
 from index.identify import FoundFace, Identified
-from index.threshold import Threshold
+from index.threshold import Source, Threshold
 
 Score = Annotated[float, Field(description="Cosine, higher is nearer; never a percentage.")]
 
@@ -71,15 +71,21 @@ class ThresholdAnswer(Schema):
         Field(description="The share of non-enrolled faces answered with somebody; null when a user chose the value."),
     ]
     calibrated_on: Annotated[
-        Literal["gallery", "card", "user"],
+        Source,
         Field(
-            description="Estimated from this gallery; while it is too small for that, measured by the card; or chosen "
-            "by whoever started the service."
+            description="Estimated from this gallery, or from probes that it was calibrated with; while there are too "
+            "few of both, measured by the card; or chosen by whoever started the service."
         ),
     ]
     subjects: Annotated[int, Field(description="The number of Subjects that the threshold stands for.")]
     date: str
     model_id: Annotated[str, Field(description="The model that the threshold belongs to.")]
+    low: Annotated[float | None, Field(description="Lower end of the threshold's 95 % interval; null: not known.")]
+    high: Annotated[float | None, Field(description="Upper end of it.")]
+    trials: Annotated[int | None, Field(description="The number of people it was estimated from; null: see the card.")]
+    extrapolated: Annotated[
+        bool, Field(description="These people are too few to show this FPIR; the tail of their scores was continued.")
+    ]
 
     @staticmethod
     def fields_of(threshold: Threshold) -> dict[str, Any]:
@@ -90,6 +96,10 @@ class ThresholdAnswer(Schema):
             "subjects": threshold.subjects,
             "date": threshold.date,
             "model_id": threshold.model_id,
+            "low": threshold.low,
+            "high": threshold.high,
+            "trials": threshold.trials,
+            "extrapolated": threshold.extrapolated,
         }
 
 

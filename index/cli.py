@@ -1,24 +1,24 @@
 """`index`: build a gallery, search it, look after it."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from faces.console import Commands, echo_json, progress
 from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
-from faces.models import find_model, open_embedder
+from faces.models import Model, find_model, open_embedder
 from index import report
 from index.answers import PhotoAnswer
 from index.build import build_gallery, find_people, photo_bytes
-from index.calibrate import calibrate as threshold_for
-from index.calibrate import chosen, threshold_table
+from index.calibrate import Calibration, chosen, current_threshold, measured_here
 from index.errors import NothingToEnrol
-from index.gallery import open_gallery, open_or_create_gallery
+from index.gallery import LocalGallery, open_gallery, open_or_create_gallery
 from index.identify import identify
-
-_TABLE: Final = (0.1, 0.01)
+from index.plot import picture, require_plot, write_plot
+from index.probes import read_probes
+from index.trials import Probes
 
 _gallery = click.option(
     "--gallery", "path", required=True, type=click.Path(path_type=Path), help="The gallery's file (PEOPLE.heirloom)."
@@ -74,7 +74,11 @@ def search(
     found = find_model(model)
     with open_gallery(path) as gallery:
         gallery.require_space(found.card.space)
-        by = threshold_for(gallery, found.card, fpir) if threshold is None else chosen(threshold, gallery, found.card)
+        by = (
+            current_threshold(gallery, found.card, fpir)
+            if threshold is None
+            else chosen(threshold, gallery, found.card)
+        )
         answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
     _print(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
@@ -82,17 +86,42 @@ def search(
 @main.command()
 @_gallery
 @_model
+@click.option(
+    "--probes",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Photos of people by name, FOLDER/PERSON/: a person named with a subject id is enrolled, others are not.",
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw scores and rates: .png or .svg.")
 @_json
-def calibrate(path: Path, model: str, as_json: bool) -> None:
-    """Print the thresholds of a model in this gallery, for FPIR 0.1 and 0.01, and where each comes from.
+def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Print and store the thresholds of a model in this gallery, for FPIR 0.1, 0.01 and 0.001, and what each rests on.
 
-    FPIR: the share of people who are not enrolled and are yet answered with somebody.
+    FPIR: the share of people who are not enrolled and are yet answered with somebody. With --probes it is counted on
+    them, else on the gallery's own people, each searched for among all others.
     """
-    card = find_model(model).card
+    if plot is not None:
+        require_plot(plot)
+    found = find_model(model)
     with open_gallery(path) as gallery:
-        gallery.require_space(card.space)
-        table = threshold_table(gallery, card, _TABLE)
-    _print(table, as_json, report.thresholds)
+        gallery.require_space(found.card.space)
+        labelled = None if probes is None else _probes(probes, gallery, found)
+        with progress("searches", None) as advance:
+            calibration = Calibration(gallery, found.card, labelled, report_progress=advance)
+            table = calibration.table()
+        gallery.put_thresholds(measured_here(table))
+        _print(table, as_json, report.thresholds)
+        if plot is not None:
+            title = f"{found.card.name} in {path.name}, N = {calibration.subjects:,}"
+            write_plot(plot, picture(title, calibration, table))
+
+
+def _probes(folder: Path, gallery: LocalGallery, model: Model) -> Probes:
+    people = find_people(folder)
+    with progress("photos", len(people.photos)) as advance:
+        read = read_probes(people, gallery.sources(), open_detector(), open_embedder(model), report_progress=advance)
+    if read.skipped:
+        click.echo(report.not_probes(read.skipped), err=True)
+    return read.probes
 
 
 @main.command()

@@ -92,6 +92,17 @@ class TemplateInfo:
     """ISO 8601, UTC; empty when unknown."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """The first and the last that was enrolled of some Subjects, in the order in which these were."""
+
+    subject_ids: list[str]
+    oldest: Vectors
+    """(n, dim) one Template a Subject, of unit length."""
+    newest: Vectors
+    """(n, dim) equal to the oldest where a Subject has one Template."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A Subject, or a Template, was forgotten: in no answer from `hidden_at` on, its bytes in no file from `erased_at`.

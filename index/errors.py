@@ -10,7 +10,7 @@ GalleryError
 SegmentDamaged           a file of the cache is not what was written: made again from the store
 CollectionUnknown, CollectionExists, CollectionInvalid
 SubjectUnknown, SubjectExists, SubjectInvalid, TemplateUnknown, NegativeUnknown, MergeUnknown, MergeImpossible
-TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
+TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated, NoProbes, PlotUnavailable
 AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
 StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
 ├── StoreKeyMissing      the store is sealed, and there is no key
@@ -128,6 +128,18 @@ class NotCalibrated(FacesError):
     """Neither the gallery nor the card knows a threshold for this FPIR."""
 
     code = "not_calibrated"
+
+
+class NoProbes(FacesError):
+    """A folder of labelled probes with no photo that can be one."""
+
+    code = "no_probes"
+
+
+class PlotUnavailable(FacesError):
+    """No plot can be drawn: matplotlib is missing, or nothing is there to draw, or the file's kind is not known."""
+
+    code = "plot_unavailable"
 
 
 class AuditInvalid(FacesError):

@@ -16,6 +16,7 @@ from index.collection import Change, Collection
 from index.connection import RESTORE
 from index.contract import (
     Candidate,
+    Ends,
     Enrolment,
     GalleryStats,
     Receipt,
@@ -229,16 +230,20 @@ class LocalGallery:
             owners.setdefault(source, set()).add(subject_id)
         return owners
 
-    def oldest_templates(self) -> tuple[list[str], Vectors]:
-        """Each Subject's id and its oldest Template (n, dim), in the order of these."""
+    def ends(self, most: int) -> Ends:
+        """Of at most so many Subjects that have Templates, evenly spread from the first enrolled to the last."""
         snapshot = self._cache.refresh()
         ids, owners = snapshot.ids_and_owners()
         _, first = np.unique(owners, return_index=True)
-        numbers, rows, _ = snapshot.locate(ids[np.sort(first)])
-        names = self.store.read(lambda connection: subjects.named(connection, self._of, numbers.tolist()))
-        there = [row for row, number in enumerate(numbers.tolist()) if number in names]  # all, unless forgotten since
-        lengths = np.linalg.norm(rows[there], axis=1, keepdims=True)  # rounding to fp16 moved them a little
-        return [names[number][0] for number in numbers[there].tolist()], rows[there] / lengths
+        _, from_last = np.unique(owners[::-1], return_index=True)
+        in_order = np.argsort(first)
+        chosen = in_order[np.unique(np.linspace(0, len(first) - 1, min(len(first), most)).round().astype(np.int64))]
+        numbers = owners[first[chosen]].tolist()
+        names = self.store.read(lambda connection: subjects.named(connection, self._of, numbers))
+        there = [row for row, number in enumerate(numbers) if number in names]  # all, unless forgotten since
+        last = len(ids) - 1 - from_last[chosen]
+        oldest, newest = (_unit(snapshot.locate(ids[rows[there]])[1]) for rows in (first[chosen], last))
+        return Ends([names[numbers[row]][0] for row in there], oldest, newest)
 
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""
@@ -320,6 +325,12 @@ class LocalGallery:
         if later.seq == snapshot.seq:
             raise GalleryCorrupt("Templates of a Subject that is not there", str(self.path), RESTORE)
         return later
+
+
+def _unit(rows: Vectors) -> Vectors:
+    """Rounding to fp16 moved their lengths a little."""
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
 
 
 def _enrolled(change: Change, enrolment: Enrolment, vectors: Vectors) -> list[int]:

@@ -1,14 +1,12 @@
 """What the commands of `index` say, in words."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from index.answers import FaceAnswer, PhotoAnswer
-from index.build import BuildReport
+from index.build import BuildReport, Skipped
 from index.calibrate import Row
 from index.gallery import GalleryStats, Receipt
-
-_FROM: Final = {"gallery": "this gallery", "card": "the model's card", "user": "you"}
+from index.threshold import FROM, Threshold
 
 
 def built(report: BuildReport) -> str:
@@ -39,7 +37,7 @@ def _face(number: int, face: FaceAnswer) -> str:
     return "\n".join(
         [
             f"face {number} at {box.x_min:.0f},{box.y_min:.0f} to {box.x_max:.0f},{box.y_max:.0f}{doubts}: {verdict}",
-            f"  threshold {decision.threshold:.4f}{fpir}, from {_FROM[decision.calibrated_on]}",
+            f"  threshold {decision.threshold:.4f}{fpir}, from {FROM[decision.calibrated_on]}",
             *(f"  {found.score:.4f}  {_person(found.subject_id, found.name)}" for found in face.candidates),
         ]
     )
@@ -57,10 +55,28 @@ def _threshold(row: Row) -> str:
     if row.threshold is None:
         return f"FPIR {row.fpir:g}: {row.reason}"
     found = row.threshold
-    return (
-        f"FPIR {row.fpir:g}: {found.value:.4f}, from {_FROM[found.calibrated_on]}, "
-        f"N = {found.subjects} subjects, {found.date}"
-    )
+    parts = [
+        f"FPIR {row.fpir:g}: {found.value:.4f}{_interval(found)}",
+        f"from {FROM[found.calibrated_on]}{_trials(found)}",
+        f"N = {found.subjects} subjects",
+        found.date,
+    ]
+    missed = "" if row.fnir is None else f"; misses {row.fnir:.1%} of {row.mated} probes of enrolled people"
+    return ", ".join(parts) + missed
+
+
+def _interval(threshold: Threshold) -> str:
+    return "" if threshold.low is None else f" (95 %: {threshold.low:.4f} to {threshold.high:.4f})"
+
+
+def _trials(threshold: Threshold) -> str:
+    if threshold.trials is None:
+        return ""
+    return f" ({'extrapolated from ' if threshold.extrapolated else ''}{threshold.trials} people)"
+
+
+def not_probes(skipped: Sequence[Skipped]) -> str:
+    return "\n".join(f"no probe: {one.path}: {one.reason}: {one.detail}" for one in skipped)
 
 
 def counted(stats: GalleryStats) -> str:

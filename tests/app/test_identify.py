@@ -74,6 +74,10 @@ def test_the_answer_has_the_promised_shape(client, models):
         "subjects": 370,
         "date": "2026-11-22",
         "model_id": parts.model_id(models["teacher"]),
+        "low": None,
+        "high": None,
+        "trials": None,
+        "extrapolated": False,
     }
 
 

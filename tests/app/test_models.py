@@ -56,6 +56,10 @@ def test_the_answer_states_the_calibration_of_each_model(client, models):
         "subjects": 370,
         "date": "2026-11-22",
         "model_id": parts.model_id(models["student"]),
+        "low": None,
+        "high": None,
+        "trials": None,
+        "extrapolated": False,
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image, ImageOps
 
 from app.schemas import IdentifyAnswer
 from demo.photos import PORTRAITS
@@ -69,11 +70,14 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """With two people to enrol, ada and bob, and a photo of ada."""
+    """With two people to enrol, ada and bob, a photo of ada, and one of hers that is not enrolled."""
     for name, portrait in zip(("ada", "bob"), PORTRAITS, strict=True):
         (tmp_path / "people" / name).mkdir(parents=True)
         shutil.copy(portrait.locate(), tmp_path / "people" / name)
     shutil.copy(PORTRAITS[0].locate(), tmp_path / "photo.jpg")
+    (tmp_path / "probes" / "ada").mkdir(parents=True)
+    with Image.open(PORTRAITS[0].locate()) as portrait:
+        ImageOps.mirror(portrait).save(tmp_path / "probes" / "ada" / "mirrored.jpg")
     someone = Reader(tmp_path)
     yield someone
     someone.leave()
@@ -95,4 +99,5 @@ def test_a_gallery_is_kept_as_the_manual_says(reader: Reader) -> None:
     typed = [words for words in commands(ROOT / "docs" / "operate.md") if words[0] in ("index", "python")]
     printed = {" ".join(words): reader.type(words) for words in typed}
     assert (reader.folder / "backup.heirloom").is_file()
+    assert (reader.folder / "thresholds.png").is_file()
     assert "ada" not in printed["index stats --gallery people.heirloom"]

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from faces.space import Cell, Grid, ModelCard
-from index.calibrate import calibrate, chosen
+from index.calibrate import Calibration, calibrate, chosen
 from index.errors import NotCalibrated
-from index.gallery import Candidate, Enrolment, LocalGallery
-from index.threshold import Threshold, decide
+from index.gallery import Enrolment, LocalGallery
+from index.tail import shown
+from index.threshold import Threshold
+from index.trials import Probes, gallery_trials
 from tests.index.fakes import SPACE, TEACHER_ID, as_stored, card, random_rows, templates
 
 STUDENT_ID = "fedcba9876543210"
-AT_HALF = Threshold(0.5, 0.01, 400, TEACHER_ID, "gallery", "2026-01-02")
 
 
 def now() -> datetime:
@@ -117,7 +118,7 @@ def test_subjects_that_are_the_same_person_twice_do_not_push_the_threshold_past_
     gallery.enrol_all([Enrolment(f"s{n}", templates(row)) for n in range(40)], space=SPACE)
     found = calibrate(gallery, card(), 0.1)
     assert found.value == math.nextafter(1.0, 2.0)
-    assert decide([Candidate("s1", "", 1.0, 1)], found).subject_id is None
+    assert (found.low, found.high) == (found.value, found.value)
 
 
 def test_a_users_threshold_stands_for_no_fpir(gallery):
@@ -125,26 +126,86 @@ def test_a_users_threshold_stands_for_no_fpir(gallery):
     assert chosen(0.42, gallery, card(), clock=now) == Threshold(0.42, None, 3, TEACHER_ID, "user", "2026-01-02")
 
 
-def test_the_best_candidate_over_the_threshold_is_the_match():
-    candidates = [Candidate("bob", "", 0.6, 2), Candidate("ada", "", 0.7, 3), Candidate("cy", "", 0.4, 1)]
-    assert decide(candidates, AT_HALF).subject_id == "ada"
+def test_an_estimate_has_an_interval_over_people_and_says_how_many_they_were(gallery):
+    fill(gallery, 300)
+    found = calibrate(gallery, card(), 0.1)
+    assert found.low < found.value < found.high
+    assert (found.trials, found.extrapolated) == (300, False)
+    assert found == calibrate(gallery, card(), 0.1)
 
 
-def test_a_score_equal_to_the_threshold_is_a_match():
-    assert decide([Candidate("ada", "", 0.5, 1)], AT_HALF).subject_id == "ada"
+def test_what_comes_from_the_card_or_a_user_has_neither(gallery):
+    fill(gallery, 3)
+    of_card = calibrate(gallery, card({"p": {"T→T": cell(370, at_0_01=0.9)}}))
+    of_user = chosen(0.42, gallery, card())
+    assert [(found.low, found.high, found.trials) for found in (of_card, of_user)] == [(None, None, None)] * 2
 
 
-def test_below_the_threshold_and_without_candidates_the_answer_is_unknown():
-    assert decide([Candidate("ada", "", 0.4999999, 1)], AT_HALF).subject_id is None
-    assert decide([], AT_HALF).subject_id is None
+def test_a_rate_that_the_subjects_almost_show_is_extrapolated_and_says_so(gallery):
+    fill(gallery, 500)
+    found = calibrate(gallery, card(), 0.001)
+    assert (found.calibrated_on, found.extrapolated, found.trials) == ("gallery", True, 500)
+    assert shown(np.sort(gallery_trials(gallery).scores)[::-1], 3 / 500) < found.value <= math.nextafter(1, 2)
+    gallery.forget("s7")
+    with pytest.raises(NotCalibrated, match=r"499 Subjects are too few.*at least 500 Subjects"):
+        calibrate(gallery, card(), 0.001)
 
 
-def test_equal_scores_are_decided_for_the_older_template():
-    candidates = [Candidate("bob", "", 0.6, 9), Candidate("ada", "", 0.6, 4)]
-    assert decide(candidates, AT_HALF).subject_id == "ada"
+def test_a_student_whose_card_is_silent_at_this_fpir_is_told_so_and_not_that_subjects_are_few(gallery):
+    fill(gallery, 500)
+    measured = {"p": {"T→T": cell(370, at_0_01=0.93), "S→T": cell(370, at_0_01=0.8)}}
+    with pytest.raises(NotCalibrated, match=r"the Templates are the teacher's.*--probes of at least 500 people"):
+        calibrate(gallery, student(measured), 0.001)
 
 
-def test_a_threshold_of_zero_is_a_threshold():
-    at_zero = replace(AT_HALF, value=0.0)
-    assert decide([Candidate("ada", "", -0.1, 1)], at_zero).subject_id is None
-    assert decide([Candidate("ada", "", 0.0, 1)], at_zero).subject_id == "ada"
+def test_the_interval_of_a_student_is_moved_as_its_threshold_is(gallery):
+    fill(gallery, 300)
+    measured = {"p": {"T→T": cell(370, at_0_01=0.93), "S→T": cell(370, at_0_01=0.8)}}
+    of_teacher, of_student = calibrate(gallery, card(), 0.01), calibrate(gallery, student(measured), 0.01)
+    assert of_student.low == pytest.approx(of_teacher.low - 0.13)
+    assert of_student.high == pytest.approx(of_teacher.high - 0.13)
+
+
+def strangers(people: int, photos: int = 2, seed: int = 5) -> Probes:
+    names = tuple(f"stranger {n}" for n in range(people) for _ in range(photos))
+    return Probes(names, random_rows(people * photos, seed=seed))
+
+
+def test_with_probes_the_threshold_is_the_one_that_few_enough_of_them_reach(gallery):
+    fill(gallery, 20)
+    probes = strangers(40)
+    found = Calibration(gallery, student(), probes, clock=now).threshold(0.1)
+    assert (found.calibrated_on, found.subjects, found.trials) == ("probes", 20, 40)
+    assert (found.model_id, found.date) == (STUDENT_ID, "2026-01-02")
+    best = [hits[0].score for hits in gallery.search(probes.rows, 1, space=SPACE)]
+    assert sum(score >= found.value for score in best) == 8
+    assert sum(score >= found.value - 1e-9 for score in best) == 9
+
+
+def test_probes_of_too_few_people_are_refused_whatever_the_number_of_their_photos(gallery):
+    fill(gallery, 300)
+    calibration = Calibration(gallery, card({"p": {"T→T": cell(370, at_0_1=0.9)}}), strangers(29, photos=20))
+    with pytest.raises(NotCalibrated, match=r"probes are of too few people: 29. Give probes of at least 30"):
+        calibration.threshold(0.1)
+    (row,) = calibration.table([0.1])
+    assert row.threshold is None
+    assert row.reason.startswith("no threshold for FPIR 0.1: the probes are of too few people: 29.")
+
+
+def test_the_table_says_how_many_enrolled_people_are_missed_at_each_threshold(gallery):
+    fill(gallery, 300)
+    rows = np.stack([as_stored(row) for row in random_rows(600, seed=11)]).astype(np.float64)
+    scores = rows[1::2] @ rows.T  # of each Subject's second Template, with all
+    own = [scores[n, 2 * n] for n in range(300)]
+    others = [np.delete(scores[n], [2 * n, 2 * n + 1]).max() for n in range(300)]
+    for row in Calibration(gallery, card()).table([0.1, 0.01]):
+        missed = [mine < row.threshold.value or mine <= other for mine, other in zip(own, others, strict=True)]
+        assert (row.mated, row.fnir) == (300, pytest.approx(np.mean(missed)))
+
+
+def test_nobody_can_say_what_a_student_misses_in_a_gallery_of_its_teachers_templates(gallery):
+    fill(gallery, 300)
+    measured = {"p": {"T→T": cell(370, at_0_1=0.93), "S→T": cell(370, at_0_1=0.8)}}
+    (row,) = Calibration(gallery, student(measured)).table([0.1])
+    assert row.threshold is not None
+    assert (row.fnir, row.mated) == (None, 0)

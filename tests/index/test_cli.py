@@ -1,6 +1,8 @@
 """`index` as a user meets it: results on stdout, errors in one line on stderr, exit codes."""
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,17 +121,76 @@ def test_search_without_any_known_threshold_says_what_to_do(run, built, people):
     assert "--threshold" in result.stderr
 
 
-def test_calibrate_prints_a_threshold_for_each_fpir_or_why_there_is_none(run, path):
+@pytest.fixture
+def forty(path: Path) -> Path:
+    """A gallery of 40 people with two Templates each."""
+    rows = random_rows(80, seed=1)
+    people = [Enrolment(f"s{n}", templates(*rows[2 * n : 2 * n + 2])) for n in range(40)]
     with create_gallery(path, SPACE) as gallery:
-        rows = random_rows(40, seed=1)
-        gallery.enrol_all([Enrolment(f"s{n}", templates(row)) for n, row in enumerate(rows)], space=SPACE)
-    result = run("calibrate", "--gallery", path, "--model", "dlib")
-    known, unknown = result.stdout.splitlines()
-    assert known.startswith("FPIR 0.1: 0.")
-    assert "from this gallery, N = 40 subjects" in known
+        gallery.enrol_all(people, space=SPACE)
+    return path
+
+
+def test_calibrate_prints_a_threshold_for_each_fpir_or_why_there_is_none(run, forty):
+    result = run("calibrate", "--gallery", forty, "--model", "dlib")
+    known, unknown, out_of_reach = result.stdout.splitlines()
+    assert re.match(
+        r"FPIR 0\.1: 0\.\d{4} \(95 %: 0\.\d{4} to 0\.\d{4}\), from this gallery \(40 people\), N = 40", known
+    )
+    assert re.search(r"; misses \d+\.\d% of 40 probes of enrolled people$", known)
     assert unknown.startswith("FPIR 0.01: no threshold for FPIR 0.01: 40 Subjects are too few")
-    table = json.loads(run("calibrate", "--gallery", path, "--model", "dlib", "--json").stdout)
-    assert [(row["fpir"], row["threshold"] is None) for row in table] == [(0.1, False), (0.01, True)]
+    assert "at least 500 Subjects" in out_of_reach
+    table = json.loads(run("calibrate", "--gallery", forty, "--model", "dlib", "--json").stdout)
+    assert [(row["fpir"], row["threshold"] is None) for row in table] == [(0.1, False), (0.01, True), (0.001, True)]
+
+
+def test_what_calibrate_prints_is_what_search_decides_by(run, forty, people, tmp_path):
+    for n in range(30):
+        photo(tmp_path / "probes" / f"nobody {n}" / "1.png", (8 * n, 100, 50))
+    calibrated = run("calibrate", "--gallery", forty, "--model", "dlib", "--probes", tmp_path / "probes", "--json")
+    kept = json.loads(calibrated.stdout)[0]["threshold"]
+    assert (kept["calibrated_on"], kept["trials"], kept["extrapolated"]) == ("probes", 30, False)
+    searched = run("search", people / "ada" / "1.png", "--gallery", forty, "--model", "dlib", "--fpir", "0.1", "--json")
+    decision = json.loads(searched.stdout)["faces"][0]["decision"]
+    assert (decision["threshold"], decision["calibrated_on"]) == (kept["value"], "probes")
+    assert (decision["low"], decision["high"], decision["trials"]) == (kept["low"], kept["high"], 30)
+
+
+def test_calibrate_names_every_photo_that_is_no_probe(run, built, people):
+    photo(people / "zoe" / "1.png", (20, 20, 200))
+    result = run("calibrate", "--gallery", built, "--model", "dlib", "--probes", people)
+    assert (result.exit_code, result.stdout.count("the probes are of too few people: 1.")) == (0, 3)
+    assert "ada/1.png: photo_is_enrolled: This photo is a Template of 'ada'." in result.stderr
+    assert "bob/empty.png: no_face: No face was found." in result.stderr
+
+
+def test_calibrate_fails_when_no_photo_is_a_probe(run, built, people):
+    result = run("calibrate", "--gallery", built, "--model", "dlib", "--probes", people)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("Error: no photo can be a probe, of: 3.")
+
+
+@pytest.mark.parametrize(("name", "start"), [("plot.png", b"\x89PNG"), ("plot.SVG", b"<?xml")])
+def test_calibrate_draws_a_plot_of_the_kind_that_its_name_says(run, forty, tmp_path, name, start):
+    pytest.importorskip("matplotlib")
+    result = run("calibrate", "--gallery", forty, "--model", "dlib", "--plot", tmp_path / name)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_calibrate_refuses_a_plot_of_another_kind_before_it_does_anything(run, path, tmp_path):
+    result = run("calibrate", "--gallery", path, "--model", "dlib", "--plot", tmp_path / "plot.pdf")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: a plot cannot be written as: 'plot.pdf'. Let its name end in .png or .svg.\n"
+
+
+def test_calibrate_without_matplotlib_says_how_to_get_it(run, path, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("calibrate", "--gallery", path, "--model", "dlib", "--plot", tmp_path / "plot.png")
+    assert result.exit_code == 1
+    assert (
+        result.stderr == "Error: a plot needs a package that is not installed: 'matplotlib'. pip install matplotlib\n"
+    )
 
 
 def test_stats_counts(run, built):
