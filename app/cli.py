@@ -12,7 +12,7 @@ from app.schemas import LoadedModel, ModelsAnswer
 from app.serve import serve as serve_until_stopped
 from app.settings import read_settings
 from faces.console import Commands, echo_json
-from index.calibrate import Threshold
+from index.threshold import Threshold
 
 
 @click.group(cls=Commands)

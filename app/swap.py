@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.errors import NoPreviousModel, SwapInProgress
 from faces.embed import ModelEmbedder
 from faces.space import ModelCard
-from index.calibrate import Threshold
+from index.threshold import Threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from faces.space import ModelCard
-from index.calibrate import Threshold
 from index.gallery import GalleryStats
 from index.identify import FoundFace, Identified
+from index.threshold import Threshold
 
 Score = Annotated[float, Field(description="Cosine, higher is nearer; never a percentage.")]
 

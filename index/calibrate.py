@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.space import ModelCard
 from index.errors import NotCalibrated
-from index.gallery import Candidate, LocalGallery, utc_now
+from index.gallery import LocalGallery, utc_now
+from index.threshold import Threshold
 
 ENOUGH_ALARMS: Final = 3.0
 """Fewer false alarms than this, expected in all trials, say nothing about an FPIR: with none in n trials the true rate
@@ -20,38 +21,6 @@ may still be 3/n (95 %)."""
 _MOST_TRIALS: Final = 10_000  # at FPIR 0.01 a hundred false alarms: known to a fifth
 _BATCH: Final = 1024  # probes; large enough for FAISS to multiply matrices
 _ONE_LESS: Final = 1e-9  # 300 × 0.01 must not count as 2.999…
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The lowest score that is a match, and what it stands for."""
-
-    value: float
-    """Cosine."""
-    fpir: float | None
-    """The share of non-enrolled probes that would be answered with somebody; None when a user chose the value."""
-    subjects: int
-    """The N at which it holds: FPIR grows with N."""
-    model_id: str
-    """Of the probe model."""
-    calibrated_on: Literal["gallery", "card", "user"]
-    date: str
-    """ISO 8601: when it was measured, or chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`subject_id` None: unknown."""
-
-    subject_id: str | None
-    threshold: Threshold
-
-
-def decide(candidates: Sequence[Candidate], threshold: Threshold) -> Decision:
-    """The best Candidate at or over the threshold; equal scores go to the older Template."""
-    over = (candidate for candidate in candidates if candidate.score >= threshold.value)
-    best = min(over, key=lambda candidate: (-candidate.score, candidate.template_id), default=None)
-    return Decision(best.subject_id if best else None, threshold)
 
 
 def calibrate(

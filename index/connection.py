@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from index.errors import GalleryBusy, GalleryCorrupt, GalleryError, GalleryForeign, GalleryMissing, GalleryUnavailable
+from index.schema import SCHEMA_VERSION
 
 APPLICATION_ID: Final = int.from_bytes(b"HEIR", "big")
-SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT: Final = 5000  # milliseconds a writer waits for another process's
 
 _SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
@@ -23,6 +23,8 @@ _SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
         "temp_store": 2,  # MEMORY: no file elsewhere ever holds Templates, not even while the gallery is rewritten
     }
 )
+_TABLES: Final = "store, collections, settings, subjects, templates, negatives, operations, merges, thresholds, audit"
+_TABLES_OF: Final[Mapping[int, str]] = MappingProxyType({1: "gallery, settings, subjects, templates"})
 _HEADER: Final = 100  # bytes; https://www.sqlite.org/fileformat.html, section 1.3
 _MAGIC: Final = b"SQLite format 3\x00"
 
@@ -58,19 +60,20 @@ def configure(connection: sqlite3.Connection, path: Path) -> None:
             )
 
 
-def inspect(path: Path) -> None:
-    """Refuse a file that is no sound gallery, without changing a byte of it.
+def inspect(path: Path) -> int:
+    """The format of a gallery file. One that is no sound gallery is refused, without changing a byte of it.
 
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable.
     """
-    _inspect_header(path, _read_header(path))
+    schema = _inspect_header(path, _read_header(path))
     # No setting is made here: that may write. Nor may a leftover log be folded into the file, as a connection that may
     # write does when it closes; without a log only such a connection clears away the files that it opens beside.
     mode: Literal["ro", "rw"] = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
     with translated(path), closing(_open(path, mode)) as connection:
         if problems := quick_check(connection):
             raise GalleryCorrupt(f"damaged ({problems[0]})", str(path), RESTORE)
-        connection.execute("SELECT 1 FROM gallery, settings, subjects, templates LIMIT 0")
+        connection.execute(f"SELECT 1 FROM {_TABLES_OF.get(schema, _TABLES)} LIMIT 0")  # noqa: S608 - names of ours
+    return schema
 
 
 def quick_check(connection: sqlite3.Connection) -> list[str]:
@@ -116,14 +119,15 @@ def _read_header(path: Path) -> bytes:
         raise GalleryUnavailable(f"cannot be read ({error.strerror})", str(path), "Check permissions.") from None
 
 
-def _inspect_header(path: Path, header: bytes) -> None:
+def _inspect_header(path: Path, header: bytes) -> int:
     if len(header) < _HEADER or not header.startswith(_MAGIC):
         what = "an empty file" if not header else "not a gallery: not an SQLite file, or damaged from the start"
         raise GalleryCorrupt(what, str(path), RESTORE)
     schema, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
     if application != APPLICATION_ID:
         raise GalleryForeign("an SQLite file of another program", str(path), "Give the path of a gallery file.")
-    if schema != SCHEMA_VERSION:
+    if not 1 <= schema <= SCHEMA_VERSION:
         raise GalleryForeign(
-            f"a gallery of format {schema}; this version reads {SCHEMA_VERSION}", str(path), "Upgrade heirloom."
+            f"a gallery of format {schema}; this version reads up to {SCHEMA_VERSION}", str(path), "Upgrade heirloom."
         )
+    return schema

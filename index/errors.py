@@ -7,7 +7,9 @@ GalleryError
 ├── GalleryCorrupt       the file is damaged; it was not changed
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
-SubjectUnknown, SubjectInvalid, TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
+SegmentDamaged, CollectionUnknown, CollectionExists, CollectionInvalid
+SubjectUnknown, SubjectExists, SubjectInvalid, TemplateUnknown, NegativeUnknown, MergeUnknown, MergeImpossible
+TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
 AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
 ExportInvalid, SignatureRefused, SigningKeyMissing, SigningKeyInvalid, ScanBlind
 StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
@@ -48,14 +50,58 @@ class GalleryUnavailable(GalleryError):
     code = "gallery_unavailable"
 
 
+class SegmentDamaged(FacesError):
+    """A snapshot file of the cache that is not what was written; it is made anew from the store."""
+
+    code = "segment_damaged"
+
+
+class CollectionUnknown(FacesError):
+    code = "collection_unknown"
+
+
+class CollectionExists(FacesError):
+    code = "collection_exists"
+
+
+class CollectionInvalid(FacesError):
+    """A name of a collection that cannot be stored."""
+
+    code = "collection_invalid"
+
+
 class SubjectUnknown(FacesError):
     code = "subject_unknown"
 
 
+class SubjectExists(FacesError):
+    code = "subject_exists"
+
+
 class SubjectInvalid(FacesError):
-    """A subject id or a name that cannot be stored."""
+    """A subject id, a name or details that cannot be stored."""
 
     code = "subject_invalid"
+
+
+class TemplateUnknown(FacesError):
+    code = "template_unknown"
+
+
+class NegativeUnknown(FacesError):
+    code = "negative_unknown"
+
+
+class MergeUnknown(FacesError):
+    """There is no such merge, or it was undone."""
+
+    code = "merge_unknown"
+
+
+class MergeImpossible(FacesError):
+    """Of a Subject with itself; or the undoing of one whose Subjects have changed too much since."""
+
+    code = "merge_impossible"
 
 
 class TemplatesInvalid(FacesError):

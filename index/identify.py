@@ -8,8 +8,8 @@ from faces.detect import Detects, Face
 from faces.embed import ModelEmbedder
 from faces.pipeline import align_faces
 from faces.quality import Quality, assess
-from index.calibrate import Decision, Threshold, decide
 from index.gallery import Candidate, GalleryStats, LocalGallery
+from index.threshold import Decision, Threshold, decide
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """The tables of a store, of this version: what they hold and why. How older stores come up to it: `index.migrate`.
 
-One store holds many collections, each with its Space. Numbers (AUTOINCREMENT) are never given twice, so that a stale one
-cannot name somebody else. Every row that an answer rests on carries a CRC of its fields.
+One store holds many collections, each with its Space. Numbers (AUTOINCREMENT) are never given twice, so that a stale
+one cannot name somebody else. Every row that an answer rests on carries a CRC of its fields.
 """
 
 from typing import Final
@@ -21,8 +21,16 @@ CREATE TABLE collections (
     name TEXT NOT NULL UNIQUE,
     space TEXT NOT NULL,              -- JSON
     space_id TEXT NOT NULL,           -- of that JSON: tells a flipped bit
-    seq INTEGER NOT NULL              -- of the last operation here: a cache compares it with its own
+    seq INTEGER NOT NULL,             -- of the last operation here: a cache compares it with its own
+    pruned INTEGER NOT NULL,          -- operations up to this one are no longer in the log
+    subjects INTEGER NOT NULL         -- how many there are; triggers count them
 );
+CREATE TABLE tallies (                -- Templates by the model that made them; triggers count them
+    collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
+    model_id TEXT NOT NULL,
+    templates INTEGER NOT NULL,
+    PRIMARY KEY (collection, model_id)
+) WITHOUT ROWID;
 CREATE TABLE settings (
     collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
     name TEXT NOT NULL,
@@ -36,7 +44,7 @@ CREATE TABLE subjects (
     name TEXT NOT NULL,
     details TEXT NOT NULL,            -- JSON: external_id, metadata, consent, purpose
     expires TEXT,                     -- ISO 8601, UTC; NULL: never
-    created TEXT NOT NULL,            -- ISO 8601, UTC
+    created TEXT NOT NULL,            -- ISO 8601, UTC; '' when unknown
     crc INTEGER NOT NULL,
     UNIQUE (collection, subject_id)
 );
@@ -64,17 +72,17 @@ CREATE INDEX negatives_of_subject ON negatives (subject);
 CREATE TABLE operations (             -- what a cache replays; no vectors
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
-    kind TEXT NOT NULL,               -- enrol, erase, move
-    template INTEGER NOT NULL,
+    kind TEXT NOT NULL,               -- enrol, erase, move; subject: no Template came or went
+    template INTEGER NOT NULL,        -- 0 where none is meant
     subject INTEGER NOT NULL          -- the Subject's number after the operation
 );
-CREATE INDEX operations_of_collection ON operations (collection, seq);
 CREATE TABLE merges (                 -- what it takes to undo one
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
     kept INTEGER NOT NULL,            -- number of the Subject that has the Templates now
     merged TEXT NOT NULL,             -- JSON: the row of the Subject that went
     templates TEXT NOT NULL,          -- JSON list of the Template ids that were its own
+    negatives TEXT NOT NULL,          -- JSON list of the ids of its negative examples
     created TEXT NOT NULL,
     undone TEXT                       -- ISO 8601, UTC
 );
@@ -115,4 +123,21 @@ CREATE TABLE idempotency (            -- answers that a repeated request is give
     created TEXT NOT NULL,
     PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
+
+CREATE TRIGGER subject_came AFTER INSERT ON subjects BEGIN
+    UPDATE collections SET subjects = subjects + 1 WHERE number = NEW.collection;
+END;
+CREATE TRIGGER subject_went AFTER DELETE ON subjects BEGIN
+    UPDATE collections SET subjects = subjects - 1 WHERE number = OLD.collection;
+END;
+CREATE TRIGGER template_came AFTER INSERT ON templates BEGIN
+    INSERT INTO tallies SELECT collection, NEW.model_id, 1 FROM subjects WHERE number = NEW.subject
+    ON CONFLICT (collection, model_id) DO UPDATE SET templates = templates + 1;
+END;
+CREATE TRIGGER template_went AFTER DELETE ON templates BEGIN
+    UPDATE tallies SET templates = templates - 1
+    WHERE collection = (SELECT collection FROM subjects WHERE number = OLD.subject) AND model_id = OLD.model_id;
+    DELETE FROM tallies WHERE templates = 0
+    AND collection = (SELECT collection FROM subjects WHERE number = OLD.subject) AND model_id = OLD.model_id;
+END;
 """

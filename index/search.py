@@ -1,23 +1,62 @@
-"""The cache: exact search over a copy of the Templates in memory, made from the store and thrown away at will."""
+"""The cache as one moment's search sees it: parts that are scanned, and an exact answer made of what they bring up."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Generic, Protocol, Self, TypeVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.store import Changes, Mark, Numbers, SubjectRow
+from index.flat import Flat, empty
+from index.rows import Numbers
+from index.segment import Segment
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-_FIRST_DEPTH: Final = 4  # Templates asked for per Candidate wanted, at first
+_FIRST_DEPTH: Final = 64  # rows asked of each part, at least
+_PER_CANDIDATE: Final = 4  # and for each Candidate wanted
 _DEEPER: Final = 4
-_ROUNDING: Final = 1e-5  # a float32 scan of unit rows errs by less
-_BLAS_FROM: Final = 64  # probes
+_LENGTHS: Final = 1.01  # of a probe times a row, at most
+_HIGHEST: Final = 1.0  # what a cosine is cut to
+
+
+class Scans(Protocol):
+    """Rows that can be searched: never changed, so by any number of threads at once."""
+
+    @property
+    def ids(self) -> Numbers:
+        """(n,) Template ids, rising."""
+        ...
+
+    @property
+    def owners(self) -> Numbers:
+        """(n,) number of the Subject of each."""
+        ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def scan(
+        self, probes: Vectors, depth: int, alive: Mask | None
+    ) -> tuple[NDArray[np.float32], Numbers, NDArray[np.float32]]:
+        """Approximate scores and row numbers (m, depth) of the nearest rows, best first, and the slack (m,) of these.
+
+        |approximate - exact inner product| <= slack, for every row. Row number -1: there are no more.
+        probes: (m, dim). alive: (n,) rows that may be brought up; None: all.
+        """
+        ...
+
+    def rows_of(self, rows: Numbers) -> Vectors:
+        """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""
+        ...
+
+    def with_owners(self, owners: Numbers) -> Self:
+        """The same rows, of these Subjects."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,87 +67,227 @@ class Hit:
     """The Subject's number."""
 
 
+Rows = TypeVar("Rows", bound=Scans, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part(Generic[Rows]):
+    """Rows, and which of them still count."""
+
+    rows: Rows
+    off: float
+    """How far from 1 the length of a row is, at most: what rounding to fp16 did to it."""
+    alive: Mask | None = None
+    """(n,); None: all."""
+    file: str = ""
+    """The name of the snapshot file that holds exactly these rows; empty: none does."""
+
+    @property
+    def living(self) -> int:
+        return len(self.rows) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    def alive_rows(self) -> Numbers:
+        """Row numbers of those that count."""
+        return np.arange(len(self.rows)) if self.alive is None else np.flatnonzero(self.alive)
+
+    def row_of(self, template: int) -> int | None:
+        """The row number of a Template that is here and counts."""
+        row = int(np.searchsorted(self.rows.ids, template))
+        here = row < len(self.rows) and self.rows.ids[row] == template
+        return row if here and (self.alive is None or self.alive[row]) else None
+
+    def without(self, rows: Sequence[int]) -> "Part[Rows]":
+        if not rows:
+            return self
+        alive = np.ones(len(self.rows), np.bool_) if self.alive is None else self.alive.copy()
+        alive[list(rows)] = False
+        return replace(self, alive=alive)
+
+    def moved(self, owners: Mapping[int, int]) -> "Part[Rows]":
+        """Row number -> the Subject that has it now."""
+        if not owners:
+            return self
+        changed = self.rows.owners.copy()
+        changed[list(owners)] = list(owners.values())
+        return replace(self, rows=self.rows.with_owners(changed), file="")
+
+
+def off_unit(vectors: Vectors) -> float:
+    """How far from 1 the length of these rows is, at most. (n, dim)."""
+    return float(np.abs(np.linalg.norm(vectors, axis=1) - 1).max(initial=0)) + 1e-6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The Templates as of one version. Never changed, so any number of threads may search it without a lock."""
+    """The Templates of a collection as of one moment. Never changed, so searched without a lock."""
 
-    mark: Mark
-    subjects: Mapping[int, SubjectRow]
-    ids: Numbers
-    """(n,) rising."""
-    owners: Numbers
-    index: Any
-    """faiss.IndexFlatIP over (n, dim); row i is Template ids[i]."""
-    models: Counter[str]
-    """Templates by the model_id that made them."""
+    seq: int
+    """Of the last operation that is in it."""
+    last: int
+    """Every Template whose id is higher came later, whatever collection it is of."""
+    segments: tuple[Part[Segment], ...]
+    """Their ids rise from one to the next."""
+    delta: Part[Flat]
+    """What came after them."""
+    generation: int
+    """Rises when rows change places: within one, parts only lose rows, change owners, or grow at the delta's end."""
+
+    @property
+    def parts(self) -> tuple[Part[Scans], ...]:
+        return (*self.segments, self.delta)
+
+    @property
+    def living(self) -> int:
+        """Templates that count."""
+        return sum(part.living for part in self.parts)
+
+    @property
+    def erased(self) -> bool:
+        """Whether any segment has rows that no longer count."""
+        return any(part.alive is not None for part in self.segments)
+
+    def changed(self, erased: Sequence[int], moved: Mapping[int, int]) -> "Snapshot":
+        """Without the Templates `erased`, and with those of `moved` at another Subject; any may not be here."""
+        if not erased and not moved:
+            return self
+        segments = tuple(_changed(part, erased, moved) for part in self.segments)
+        return replace(self, segments=segments, delta=_changed(self.delta, erased, moved))
+
+    def kept_in(self, files: Sequence[str], written: "Snapshot") -> "Snapshot":
+        """With the names of the files that the segments of `written` are in; of the same generation."""
+        segments = tuple(
+            replace(part, file=file) if part.rows is old.rows else part
+            for part, old, file in zip(self.segments, written.segments, files, strict=True)
+        )
+        return replace(self, segments=segments)
 
     def search(self, probes: Vectors, k: int) -> list[list[Hit]]:
         """The best Template of each of the k nearest Subjects, for every probe (n, dim); best first.
 
-        Exact: the Templates asked for grow until no Subject that was left out could still come in. Scores are computed
-        anew in float64, so that equal rows score equal wherever they lie, and equal scores go to the older Template.
+        Exact: what is asked of each part grows until nothing it keeps back could still come in. Scores are computed
+        anew in float64 from the rows as stored, so that equal rows score equal wherever they lie, and equal scores go
+        to the older Template.
         """
-        found: list[list[Hit]] = [[] for _ in probes]
-        if not len(self.ids) or k < 1:
-            return found
-        depth, open_probes = min(_FIRST_DEPTH * k, len(self.ids)), np.arange(len(probes))
-        while len(open_probes):
-            unsure = []
-            scores, rows = self._scan(probes[open_probes], depth)
-            for probe, lowest, near in zip(open_probes, scores[:, -1], rows, strict=True):
-                found[probe] = self._best_per_subject(probes[probe], near, k)
-                complete = len(found[probe]) == k and lowest < found[probe][-1].score - _ROUNDING
-                if depth < len(self.ids) and not complete:
-                    unsure.append(probe)
-            depth, open_probes = min(depth * _DEEPER, len(self.ids)), np.array(unsure, dtype=np.int64)
+        scanned = [_Scanned(part, probes, max(_FIRST_DEPTH, _PER_CANDIDATE * k)) for part in self.parts if part.living]
+        found = [_best(scanned, probe, row, k) for probe, row in enumerate(probes)]
+        unsure = np.arange(len(probes))
+        while len(unsure):
+            floors = np.array([found[probe][k - 1].score if len(found[probe]) == k else -np.inf for probe in unsure])
+            deeper = [part.look_deeper(unsure[part.may_hide(unsure, floors)]) for part in scanned]
+            unsure = np.unique(np.concatenate([*deeper, unsure[:0]]))
+            for probe in unsure.tolist():
+                found[probe] = _best(scanned, probe, probes[probe], k)
         return found
 
-    def _scan(self, probes: Vectors, depth: int) -> tuple[NDArray[np.float32], Numbers]:
-        """Scores and rows (n, depth) of the nearest Templates.
+    def locate(self, ids: Numbers) -> tuple[Numbers, Vectors, Mask]:
+        """Owners (n,), vectors (n, dim) and presence (n,) of these Template ids."""
+        owners, there = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
+        vectors = np.zeros((len(ids), self.dim), np.float32)
+        for part in self.parts:
+            if not len(part.rows):
+                continue
+            rows = np.minimum(np.searchsorted(part.rows.ids, ids), len(part.rows) - 1)
+            here = part.rows.ids[rows] == ids
+            if part.alive is not None:
+                here &= part.alive[rows]
+            owners[here], vectors[here], there[here] = part.rows.owners[rows[here]], part.rows.rows_of(rows[here]), True
+        return owners, vectors, there
 
-        Asked for one or a few probes, FAISS would split the rows over threads, four times slower on two cores than the
-        sequential scan it takes when a selector is given; large batches are faster as one matrix product, without.
-        """
-        everything, parameters = faiss.IDSelectorAll(), faiss.SearchParameters()
-        parameters.sel = everything
-        scores, rows = self.index.search(probes, depth, params=parameters if len(probes) < _BLAS_FROM else None)
-        return scores, rows
+    @property
+    def dim(self) -> int:
+        return self.delta.rows.dim
 
-    def _best_per_subject(self, probe: Vectors, rows: Numbers, k: int) -> list[Hit]:
-        """probe: (dim,). rows: those to choose from."""
-        scores = np.minimum((self.index.reconstruct_batch(rows).astype(np.float64) * probe).sum(axis=1), 1.0)
-        order = np.lexsort((self.ids[rows], -scores))
-        _, first = np.unique(self.owners[rows[order]], return_index=True)
-        best = order[np.sort(first)[:k]]
-        return [Hit(float(scores[i]), int(self.ids[rows[i]]), int(self.owners[rows[i]])) for i in best]
-
-    def rows_of(self, templates: Numbers) -> Vectors:
-        """(n,) ids that are here -> (n, dim)."""
-        rows: Vectors = self.index.reconstruct_batch(np.searchsorted(self.ids, templates))
-        return rows
-
-    def after(self, changes: Changes) -> "Snapshot":
-        """The Snapshot that `changes` lead to; this one stays as it is. Copies all rows: a write costs O(n) here."""
-        if changes.afresh:
-            return empty(self.index.d)._with(changes)
-        return self._with(changes)
-
-    def _with(self, changes: Changes) -> "Snapshot":
-        index = self.index
-        if len(changes.ids):
-            index = faiss.clone_index(self.index)
-            index.add(changes.vectors)
-        return Snapshot(
-            changes.mark,
-            {**self.subjects, **changes.subjects},
-            np.concatenate([self.ids, changes.ids]),
-            np.concatenate([self.owners, changes.owners]),
-            index,
-            self.models + changes.models,
-        )
+    def ids_and_owners(self) -> tuple[Numbers, Numbers]:
+        """Of all that count, (n,) each; ids rise."""
+        kept = [(part.rows.ids[rows], part.rows.owners[rows]) for part in self.parts for rows in (part.alive_rows(),)]
+        return np.concatenate([ids for ids, _ in kept]), np.concatenate([owners for _, owners in kept])
 
 
-def empty(dim: int) -> Snapshot:
-    """Of a gallery in which nothing was ever written."""
-    nothing = np.empty(0, dtype=np.int64)
-    return Snapshot(Mark(), {}, nothing, nothing, faiss.IndexFlatIP(dim), Counter())
+def _changed(part: Part[Rows], erased: Sequence[int], moved: Mapping[int, int]) -> Part[Rows]:
+    owners = {row: subject for template, subject in moved.items() if (row := part.row_of(template)) is not None}
+    rows = [row for template in erased if (row := part.row_of(template)) is not None]
+    return part.moved(owners).without(rows)
+
+
+class _Scanned:
+    """What one part has brought up so far for each probe, and how high what it keeps back may score."""
+
+    def __init__(self, part: Part[Scans], probes: Vectors, depth: int) -> None:
+        self.part = part
+        self._probes, self._living = probes, part.living
+        self._error = np.zeros(len(probes))
+        self._depth = 0
+        self._near: list[tuple[Floats, Numbers]] = [(np.empty(0), np.empty(0, np.int64))] * len(probes)
+        self.hidden = np.full(len(probes), np.inf)
+        """(m,) no row that was not brought up scores higher; -inf: there is none."""
+        self._look(np.arange(len(probes)), depth)
+
+    def may_hide(self, which: Numbers, floors: Floats) -> Mask:
+        """Whether rows that were not brought up may score as high as these floors."""
+        mask: Mask = (self.hidden[which] >= floors) & (self.hidden[which] > -np.inf)
+        return mask
+
+    def look_deeper(self, which: Numbers) -> Numbers:
+        """Bring up more for these probes; the same again."""
+        if len(which):
+            self._look(which, self._depth * _DEEPER)
+        return which
+
+    def near(self, probe: int) -> tuple[Floats, Floats, Numbers]:
+        """The lowest and the highest that each row brought up may score, and their row numbers."""
+        scores, rows = self._near[probe]
+        return scores - self._error[probe], scores + self._error[probe], rows
+
+    def _look(self, which: Numbers, depth: int) -> None:
+        depth = min(depth, self._living)
+        scores, rows, slack = self.part.rows.scan(self._probes[which], depth, self.part.alive)
+        self._depth = max(self._depth, depth)
+        error = slack.astype(np.float64) + _LENGTHS * self.part.off
+        self._error[which] = error
+        self.hidden[which] = scores[:, -1] + error if depth < self._living else -np.inf
+        for probe, near, found in zip(which, scores.astype(np.float64), rows, strict=True):
+            self._near[probe] = near[found >= 0], found[found >= 0]
+
+
+def _best(scanned: Sequence[_Scanned], number: int, probe: Vectors, k: int) -> list[Hit]:
+    """The best Hits among what was brought up for a probe (dim,)."""
+    if not scanned:
+        return []
+    near = [part.near(number) for part in scanned]
+    owners = np.concatenate([part.part.rows.owners[rows] for part, (_, _, rows) in zip(scanned, near, strict=True)])
+    reached = _reached_by(k, np.concatenate([low for low, _, _ in near]), owners)
+    ids, kept, scores = [], [], []
+    for part, (_, high, found) in zip(scanned, near, strict=True):
+        rows = found[high >= reached]
+        ids.append(part.part.rows.ids[rows])
+        kept.append(part.part.rows.owners[rows])
+        scores.append(cosines(part.part.rows.rows_of(rows), probe))
+    return _first_of_each(np.concatenate(scores), np.concatenate(ids), np.concatenate(kept), k)
+
+
+def _reached_by(k: int, lowest: Floats, owners: Numbers) -> float:
+    """A score that at least k Subjects reach; -inf when there are fewer."""
+    order = np.argsort(-lowest)
+    _, first = np.unique(owners[order], return_index=True)
+    if len(first) < k:
+        return -np.inf
+    return min(float(lowest[order[np.sort(first)[k - 1]]]), _HIGHEST)
+
+
+def _first_of_each(scores: Floats, ids: Numbers, owners: Numbers, k: int) -> list[Hit]:
+    order = np.lexsort((ids, -scores))
+    _, first = np.unique(owners[order], return_index=True)
+    return [Hit(float(scores[i]), int(ids[i]), int(owners[i])) for i in order[np.sort(first)[:k]]]
+
+
+def cosines(rows: Vectors, probe: Vectors) -> Floats:
+    """(n, dim) rows as stored, (dim,) of unit length -> (n,). Equal rows score equal wherever they lie."""
+    exact = rows.astype(np.float64)
+    lengths = np.sqrt((exact * exact).sum(axis=1))
+    scores: Floats = np.minimum((exact * probe).sum(axis=1) / lengths, _HIGHEST)
+    return scores
+
+
+def nothing(dim: int) -> Snapshot:
+    """Of a collection in which nothing was ever written."""
+    return Snapshot(0, 0, (), Part(empty(dim), 0.0), 0)

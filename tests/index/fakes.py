@@ -42,9 +42,15 @@ def templates(*rows: Vectors, source: str = "", model_id: str = TEACHER_ID) -> l
 
 
 def as_stored(row: Vectors) -> Vectors:
-    """What a gallery may make of a unit row: the nearest fp16, at unit length."""
-    rounded = row.astype(np.float16).astype(np.float32)
-    return rounded / np.linalg.norm(rounded)
+    """What a gallery may make of a unit row: the nearest fp16, in float64 at unit length."""
+    rounded = row.astype(np.float16).astype(np.float64)
+    return rounded / np.sqrt(np.sum(rounded * rounded))
+
+
+def cosine(row: Vectors, probe: Vectors) -> float:
+    """Of a row as a gallery stores it with a probe, written out."""
+    stored = row.astype(np.float16).astype(np.float64)
+    return min(1.0, float(np.sum(stored * probe) / np.sqrt(np.sum(stored * stored))))
 
 
 def card(measured: dict[str, Grid] | None = None) -> ModelCard:
@@ -100,7 +106,7 @@ class ListGallery:
     def _nearest(self, probe: Vectors, k: int) -> list[Candidate]:
         best: dict[str, Candidate] = {}
         for number, subject_id, template in self.rows:
-            score = min(1.0, float(np.sum(as_stored(template.embedding).astype(np.float64) * probe)))
+            score = cosine(template.embedding, probe)
             if subject_id not in best or score > best[subject_id].score:
                 best[subject_id] = Candidate(subject_id, self.names[subject_id], score, number)
         return sorted(best.values(), key=lambda candidate: (-candidate.score, candidate.template_id))[:k]

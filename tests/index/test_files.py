@@ -82,10 +82,19 @@ def test_no_file_at_the_path_is_an_error_that_names_it(path, make):
         (lambda path: path.write_bytes(b"\xff\xd8\xff" + bytes(5000)), GalleryCorrupt),
         (lambda path: path.write_bytes(b"SQLite format 3\x00"), GalleryCorrupt),
         (empty_sqlite, GalleryForeign),
-        (lambda path: empty_sqlite(path, "PRAGMA application_id=1212500306; PRAGMA user_version=2"), GalleryForeign),
+        (lambda path: empty_sqlite(path, "PRAGMA application_id=1212500306; PRAGMA user_version=3"), GalleryForeign),
         (lambda path: empty_sqlite(path, "PRAGMA application_id=1212500306; PRAGMA user_version=1"), GalleryCorrupt),
+        (lambda path: empty_sqlite(path, "PRAGMA application_id=1212500306; PRAGMA user_version=2"), GalleryCorrupt),
     ],
-    ids=["empty", "a photo", "a header's start", "another program's", "a later format's", "without tables"],
+    ids=[
+        "empty",
+        "a photo",
+        "a header's start",
+        "another program's",
+        "a later format's",
+        "an older one without tables",
+        "without tables",
+    ],
 )
 def test_a_file_that_is_no_gallery_is_refused_and_left_alone(path, write: Callable[[Path], None], error):
     write(path)
@@ -147,5 +156,8 @@ def test_a_file_that_may_not_be_read_is_an_error_that_says_so(path):
 
 def test_every_connection_has_the_settings_that_durability_and_erasure_rest_on(gallery):
     wanted = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1, "page_size": 8192}
-    for connection in (gallery._store._reader, gallery._store._writer):
-        assert {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
+
+    def found(connection):
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
+
+    assert gallery.store.read(found) == gallery.store.write(found) == wanted

@@ -1,5 +1,6 @@
 """Several processes at one gallery, and processes that are killed."""
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_search_finds_what_another_process_has_just_written(gallery, path):
 
 def test_a_writer_that_never_ends_is_an_error_and_leaves_searches_alone(gallery, path):
     gallery.enrol("ada", templates(EAST), space=SPACE)
-    gallery._store._writer.execute("PRAGMA busy_timeout = 50")
+    gallery.store.write(lambda connection: connection.execute("PRAGMA busy_timeout = 50").close())
     other = connect(path)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(GalleryBusy, match=path.name):
@@ -78,10 +79,14 @@ def test_a_writer_that_never_ends_is_an_error_and_leaves_searches_alone(gallery,
     assert gallery.stats().subjects == 2
 
 
+def limit_to_its_size(connection: sqlite3.Connection) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}").close()
+
+
 def test_a_full_disk_is_an_error_and_loses_nothing(gallery):
     gallery.enrol("ada", templates(EAST), space=SPACE)
-    pages = gallery._store._writer.execute("PRAGMA page_count").fetchone()[0]
-    gallery._store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    gallery.store.write(limit_to_its_size)
     with pytest.raises(GalleryUnavailable, match=r"database or disk is full.*people\.heirloom.*free space"):
         gallery.enrol("crowd", templates(*random_rows(2000)), space=SPACE)
     assert gallery.check() == []

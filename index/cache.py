@@ -1,0 +1,292 @@
+"""The cache of one collection: made from snapshot files or from the store, kept up to date, compacted while in use.
+
+Truth first, then cache: a write commits, and then a new Snapshot is published by swapping one reference. A search takes
+the reference once, so it never waits for a write, and no write changes what it sees.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import numpy as np
+
+from faces.errors import FacesError
+from index import operations
+from index.compaction import ERASING, EVERYTHING, FEWEST, Growing, Rule, build, due, plan, published
+from index.connection import RESTORE
+from index.errors import CollectionUnknown, GalleryCorrupt, SegmentDamaged
+from index.rows import TEMPLATE, Numbers, Row, template_fault, template_vectors
+from index.sealing import Sealing
+from index.search import Snapshot, nothing
+from index.snapshots import Saved, SnapshotFiles, folder_of
+from index.writer import Job
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
+_CHUNK: Final = 4096  # rows read at once
+_MANIFEST: Final = "cache_manifest"  # the setting that holds the digest of the manifest of the snapshot files
+
+
+class Truth(Protocol):
+    """What a cache needs of a store."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def store_id(self) -> str: ...
+    @property
+    def sealing(self) -> Sealing: ...
+    def read(self, job: Job[T]) -> T: ...
+    def write(self, job: Job[T]) -> T: ...
+
+
+class Cache:
+    """For any number of threads. Raises GalleryCorrupt when made from damaged rows."""
+
+    def __init__(self, truth: Truth, collection: int, dim: int) -> None:
+        self._truth, self._collection, self._dim = truth, collection, dim
+        self._files = SnapshotFiles(truth.path, truth.store_id, collection)
+        self._refreshing, self._compacting = threading.Lock(), threading.Lock()
+        self._worker: threading.Thread | None = None
+        self._closed = False
+        self._snapshot = nothing(dim)
+        self._snapshot = self._loaded() or truth.read(self._anew)
+        if any(not part.file for part in self._snapshot.segments):
+            self._compact_soon()  # which saves, too
+
+    def close(self) -> None:
+        """When the work in the background has come to an end."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.join()
+
+    def current(self) -> Snapshot:
+        """The Snapshot to answer from: up to date, or a moment old while another thread reads in what is new."""
+        if self._refreshing.acquire(blocking=False):
+            try:
+                self._bring_up()
+            finally:
+                self._refreshing.release()
+        return self._snapshot
+
+    def refresh(self) -> Snapshot:
+        """A Snapshot no older than what is committed now."""
+        with self._refreshing:
+            self._bring_up()
+            return self._snapshot
+
+    def compact(self, rule: Rule = EVERYTHING) -> None:
+        """Lay the rows out anew, and write the snapshot files. Searches go on meanwhile."""
+        with self._compacting:
+            self._lay_out(rule)
+            self._save(wait=0)
+
+    def erase(self, wait: float) -> bool:
+        """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files."""
+        with self._compacting:
+            self.refresh()
+            self._lay_out(ERASING)
+            return self._save(wait)
+
+    def faults(self) -> list[str]:
+        """What the cache holds otherwise than the store, as sentences."""
+        return self._truth.read(self._faults)
+
+    # Following the store.
+
+    def _loaded(self) -> Snapshot | None:
+        """From the snapshot files and what happened since. None: there are none that can be trusted."""
+        expected = self._truth.read(lambda connection: _manifest(connection, self._collection))
+        if not expected or self._truth.sealing.state:
+            return None
+        try:
+            saved = self._files.load(expected)
+        except SegmentDamaged as error:
+            _LOG.warning("%s", error)
+            return None
+        start = replace(self._snapshot, seq=saved.seq, last=saved.last, segments=saved.segments)
+        return self._truth.read(lambda connection: self._follow(connection, start))
+
+    def _bring_up(self) -> None:
+        before = self._snapshot
+        self._snapshot = self._truth.read(self._after)
+        if self._snapshot is not before and plan(self._snapshot, due(self._snapshot)):
+            self._compact_soon()
+
+    def _after(self, connection: sqlite3.Connection) -> Snapshot:
+        """The Snapshot of this moment, from the current one where the log reaches back to it."""
+        if _seq(connection, self._collection) == self._snapshot.seq:
+            return self._snapshot
+        return self._follow(connection, self._snapshot) or self._anew(connection)
+
+    def _follow(self, connection: sqlite3.Connection, start: Snapshot) -> Snapshot | None:
+        """`start` with what happened since. None: the log does not say."""
+        truth = _state(connection, self._collection)
+        if not truth.pruned <= start.seq <= truth.seq:
+            return None
+        log = operations.moves_since(connection, self._collection, start.seq)
+        erased = [template for kind, template, _ in log if kind == "erase"]
+        moved = {template: subject for kind, template, subject in log if kind == "move"}
+        after = self._grown(connection, start.changed(erased, moved), truth).at(truth.seq, truth.last)
+        if after.living == truth.templates:
+            return after
+        _LOG.warning("the cache of %s does not follow from its log, and is made anew", self._truth.path)
+        return None
+
+    def _anew(self, connection: sqlite3.Connection) -> Snapshot:
+        """From the rows of the store alone. Raises GalleryCorrupt."""
+        truth = _state(connection, self._collection)
+        growing = self._grown(connection, replace(nothing(self._dim), generation=self._snapshot.generation + 1), truth)
+        if len(growing) >= FEWEST:
+            growing.settle()
+        after = growing.at(truth.seq, truth.last)
+        if after.living != truth.templates:
+            raise GalleryCorrupt(
+                f"{after.living} Templates, where {truth.templates} were counted", str(self._truth.path), RESTORE
+            )
+        return after
+
+    def _grown(self, connection: sqlite3.Connection, start: Snapshot, truth: "_State") -> Growing:
+        """`start` and every Template after it."""
+        growing = Growing(start)
+        if start.last == truth.last:
+            return growing
+        for rows in stored_templates(connection, self._collection, start.last):
+            for row in rows:
+                if fault := template_fault(row):
+                    raise GalleryCorrupt(fault, str(self._truth.path), RESTORE)
+            growing.add(*_ids_and_owners(rows), template_vectors(rows, self._truth.sealing, self._dim))
+        return growing
+
+    def _faults(self, connection: sqlite3.Connection) -> list[str]:
+        snapshot, found, stored = self._after(connection), [], [np.empty(0, np.int64)]
+        for rows in stored_templates(connection, self._collection, 0):
+            ids, owners = _ids_and_owners(rows)
+            vectors = template_vectors(rows, self._truth.sealing, self._dim)
+            held_owners, held, there = snapshot.locate(ids)
+            alike = (held_owners == owners) & (held == vectors).all(axis=1)
+            found += [f"Template {template} is not in the cache" for template in ids[~there]]
+            found += [
+                f"the cache holds Template {template} otherwise than the store" for template in ids[there & ~alike]
+            ]
+            stored.append(ids)
+        more = np.setdiff1d(snapshot.ids_and_owners()[0], np.concatenate(stored))
+        return found + [f"the cache holds Template {template}, which the store does not" for template in more]
+
+    # In the background.
+
+    def _compact_soon(self) -> None:
+        if self._closed or (self._worker is not None and self._worker.is_alive()):
+            return
+        self._worker = threading.Thread(target=self._work, name=f"compaction of {self._truth.path.name}", daemon=True)
+        self._worker.start()
+
+    def _work(self) -> None:
+        try:
+            while not self._closed:
+                with self._compacting:
+                    self._lay_out(due(self._snapshot))
+                    self._save(wait=0)
+                if not plan(self._snapshot, due(self._snapshot)):
+                    return
+        except FacesError as error:
+            _LOG.warning("compaction stopped, and is tried again after the next write: %s", error)
+
+    def _lay_out(self, rule: Rule) -> None:
+        while todo := plan(before := self._snapshot, rule):
+            built = [build(before, group) for group in todo.groups]
+            with self._refreshing:
+                if self._snapshot.generation == before.generation:
+                    self._snapshot = published(self._snapshot, before, todo, built)
+                    return
+
+    def _save(self, wait: float) -> bool:
+        """Bring the snapshot files up to date. False: somebody else has them, or they cannot be written."""
+        if not self._snapshot.segments and not folder_of(self._truth.path).exists():
+            return True
+        try:
+            with self._files.locked(wait) as mine:
+                if mine:
+                    self._save_locked()
+                return mine
+        except OSError as error:
+            _LOG.warning("snapshot files cannot be written: %s", error)
+            return False
+
+    def _save_locked(self) -> None:
+        while (snapshot := self.refresh()).erased:  # no file may hold what was erased before the lock was had
+            self._lay_out(ERASING)
+        if self._truth.sealing.state or not snapshot.segments:
+            self._files.drop()
+            self._remember("")
+            return
+        delta = snapshot.delta.rows.ids
+        last = int(delta[0]) - 1 if len(delta) else snapshot.last
+        manifest, names = self._files.save(Saved(snapshot.seq, last, snapshot.segments))
+        self._remember(manifest)
+        with self._refreshing:
+            if self._snapshot.generation == snapshot.generation:
+                self._snapshot = self._snapshot.kept_in(names, snapshot)
+
+    def _remember(self, manifest: str) -> None:
+        self._truth.write(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (self._collection, _MANIFEST, manifest)
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Where a collection stands."""
+
+    seq: int
+    pruned: int
+    templates: int
+    last: int
+    """The highest Template id given so far, whatever the collection."""
+
+
+def _seq(connection: sqlite3.Connection, collection: int) -> int:
+    row = connection.execute("SELECT seq FROM collections WHERE number = ?", (collection,)).fetchone()
+    if row is None:
+        raise CollectionUnknown("no longer a collection: number", collection, "It was deleted: open the gallery anew.")
+    return int(row[0])
+
+
+def _state(connection: sqlite3.Connection, collection: int) -> _State:
+    seq = _seq(connection, collection)
+    pruned, templates, last = connection.execute(
+        "SELECT pruned, (SELECT coalesce(sum(templates), 0) FROM tallies WHERE collection = number),"
+        " (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'templates')"
+        " FROM collections WHERE number = ?",
+        (collection,),
+    ).fetchone()
+    return _State(seq, pruned, templates, last)
+
+
+def _manifest(connection: sqlite3.Connection, collection: int) -> str:
+    row = connection.execute(
+        "SELECT value FROM settings WHERE collection = ? AND name = ?", (collection, _MANIFEST)
+    ).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def stored_templates(connection: sqlite3.Connection, collection: int, after: int) -> Iterator[list[Row]]:
+    """Rows of `templates` of a collection with ids higher than `after`, in order, some thousand at a time."""
+    cursor = connection.execute(
+        f"SELECT {TEMPLATE} FROM templates WHERE id > ?"  # noqa: S608 - column names of ours
+        " AND (SELECT collection FROM subjects WHERE number = subject) = ? ORDER BY id",
+        (after, collection),
+    )
+    while rows := cursor.fetchmany(_CHUNK):
+        yield rows
+
+
+def _ids_and_owners(rows: Sequence[Row]) -> tuple[Numbers, Numbers]:
+    return np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64)

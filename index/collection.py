@@ -1,0 +1,71 @@
+"""One collection of a store, and a write to it: what the functions that speak SQL are given."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faces.space import Space
+from index import audit, operations
+from index.connection import RESTORE
+from index.errors import GalleryCorrupt
+from index.sealing import Sealing
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    path: Path
+    """Of the store."""
+    number: int
+    name: str
+    space: Space
+    sealing: Sealing = field(repr=False)
+    salt: bytes = field(repr=False)
+
+    def require_sound(self, fault: str | None) -> None:
+        """Raises GalleryCorrupt when there is one."""
+        if fault:
+            raise GalleryCorrupt(fault, str(self.path), RESTORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A write to a collection, inside its transaction."""
+
+    connection: sqlite3.Connection
+    of: Collection
+    actor: str
+    """Who wants it: the id of an API key, or `cli`."""
+    at: str
+    """ISO 8601, UTC."""
+
+    def record(self, kind: operations.Kind, rows: Iterable[tuple[int, int]]) -> None:
+        """See `operations.record`."""
+        operations.record(self.connection, self.of.number, kind, rows)
+
+    def tell(self, action: str, subject_id: str | None, body: Mapping[str, Any]) -> None:
+        """A row of the audit log."""
+        audit.append(
+            self.connection,
+            salt=self.of.salt,
+            actor=self.actor,
+            action=action,
+            collection=self.of.name,
+            subject_id=subject_id,
+            body=body,
+            at=self.at,
+        )
+
+    def next_number(self, table: str) -> int:
+        """One that no row of this table ever had."""
+        row = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        return 1 if row is None else int(row[0]) + 1
+
+    def digest(self, subject_id: str) -> str:
+        """What the audit log calls this Subject."""
+        return audit.digest(self.of.salt, subject_id)
+
+    def ask_to_scrub(self) -> None:
+        """Rows were deleted whose bytes are to be overwritten; see `Store.scrub`."""
+        self.connection.execute("UPDATE store SET scrub_pending = scrub_pending + 1")

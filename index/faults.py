@@ -1,0 +1,44 @@
+"""What is wrong with a store, found by reading all of it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from index import audit
+from index.connection import connect, quick_check, translated
+from index.rows import NEGATIVE, SUBJECT, TEMPLATE, negative_fault, subject_fault, template_fault
+
+_CHECKED: Final = (
+    (f"SELECT {SUBJECT} FROM subjects ORDER BY number", subject_fault),  # noqa: S608 - names of ours
+    (f"SELECT {TEMPLATE} FROM templates ORDER BY id", template_fault),  # noqa: S608
+    (f"SELECT {NEGATIVE} FROM negatives ORDER BY id", negative_fault),  # noqa: S608
+)
+
+
+def of_store(path: Path) -> list[str]:
+    """As sentences, read anew from disk; empty when nothing is wrong."""
+    with closing(connect(path)) as connection, translated(path):
+        if found := quick_check(connection):
+            return [f"SQLite: {problem}" for problem in found]
+        return [*_row_faults(connection), *_count_faults(connection), *_audit_faults(connection)]
+
+
+def _row_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    for statement, fault_of in _CHECKED:
+        for row in connection.execute(statement):
+            if fault := fault_of(row):
+                yield fault
+
+
+def _count_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    for name, counted, there in connection.execute(
+        "SELECT name, subjects, (SELECT count(*) FROM subjects WHERE collection = c.number) FROM collections AS c"
+    ):
+        if counted != there:
+            yield f"{counted} Subjects were counted in collection {name!r}, where there are {there}"
+
+
+def _audit_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    return (f"audit log: {fault}" for fault in audit.verify(connection))

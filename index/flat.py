@@ -1,0 +1,106 @@
+"""Rows as they are, in memory, to which more can be added: the part of a cache that is not yet in a segment."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.embed import Vectors
+from index.rows import Numbers
+
+_SMALLEST: Final = 256  # rows of a buffer
+_BLOCK: Final = 1 << 22  # scores held at once
+_EPSILON: Final = 2.0**-24  # of float32, half a unit in the last place
+
+
+@dataclass(slots=True, eq=False)
+class _Buffer:
+    """Room for rows. What was written is never written again, so that prefixes of it can be read without a lock."""
+
+    ids: Numbers
+    owners: Numbers
+    vectors: Vectors
+    used: int = 0
+
+    @classmethod
+    def with_room(cls, rows: int, dim: int) -> "_Buffer":
+        return cls(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, dim), np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flat:
+    """The first rows of a buffer. Never changed, and searched exactly up to rounding."""
+
+    ids: Numbers
+    """(n,) rising."""
+    owners: Numbers
+    """(n,) number of the Subject of each."""
+    vectors: Vectors
+    """(n, dim) float32."""
+    _buffer: _Buffer = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        return int(self.vectors.shape[1])
+
+    def extended(self, ids: Numbers, owners: Numbers, vectors: Vectors) -> "Flat":
+        """With more rows after these. Copies these only when the buffer is full, or has others after them already.
+
+        For one thread at a time.
+        """
+        start, end = len(self), len(self) + len(ids)
+        buffer = self._buffer
+        if buffer.used != start or end > len(buffer.ids):
+            buffer = _Buffer.with_room(max(_SMALLEST, 2 * end), self.dim)
+            buffer.ids[:start], buffer.owners[:start], buffer.vectors[:start] = self.ids, self.owners, self.vectors
+        buffer.ids[start:end], buffer.owners[start:end], buffer.vectors[start:end] = ids, owners, vectors
+        buffer.used = end
+        return Flat(buffer.ids[:end], buffer.owners[:end], buffer.vectors[:end], buffer)
+
+    def with_owners(self, owners: Numbers) -> "Flat":
+        """The same rows, of these Subjects."""
+        return Flat(self.ids, owners, self.vectors, _Buffer(self.ids, owners, self.vectors))
+
+    def scan(
+        self, probes: Vectors, depth: int, alive: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], Numbers, NDArray[np.float32]]:
+        """See `index.search.Scans`."""
+        depth, step = min(depth, len(self)), max(1, _BLOCK // max(1, len(self)))
+        scores = np.empty((len(probes), depth), np.float32)
+        rows = np.empty((len(probes), depth), np.int64)
+        for start in range(0, len(probes), step):
+            block = slice(start, start + step)
+            found = probes[block] @ self.vectors.T
+            if alive is not None:
+                found[:, ~alive] = -np.inf
+            near = np.argpartition(-found, depth - 1, axis=1)[:, :depth] if depth < len(self) else _every(found)
+            best = np.take_along_axis(found, near, axis=1)
+            order = np.argsort(-best, axis=1)
+            scores[block] = np.take_along_axis(best, order, axis=1)
+            rows[block] = np.take_along_axis(near, order, axis=1)
+        rows[np.isneginf(scores)] = -1
+        # Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5; no row or probe is longer than 1.01
+        slack = 1.03 * self.dim * _EPSILON
+        return scores, rows, np.full(len(probes), slack, np.float32)
+
+    def rows_of(self, rows: Numbers) -> Vectors:
+        """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""
+        return self.vectors[rows]
+
+
+def _every(scores: NDArray[np.float32]) -> Numbers:
+    return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+
+
+def empty(dim: int) -> Flat:
+    nothing = _Buffer.with_room(0, dim)
+    return Flat(nothing.ids, nothing.owners, nothing.vectors, nothing)
+
+
+def flat(ids: Numbers, owners: Numbers, vectors: Vectors) -> Flat:
+    """Of copies of these rows."""
+    return empty(vectors.shape[1]).extended(ids, owners, vectors)

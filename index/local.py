@@ -1,0 +1,323 @@
+"""A Gallery that is one collection of a store, searched in memory."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import numpy as np
+
+from faces.embed import Vectors
+from faces.space import Space
+from index import candidates, merges, settings, subjects, templates
+from index.cache import Cache
+from index.collection import Change, Collection
+from index.connection import RESTORE
+from index.contract import (
+    Candidate,
+    Enrolment,
+    GalleryStats,
+    Receipt,
+    Subject,
+    SubjectDetails,
+    Template,
+    TemplateInfo,
+    require_subject_id,
+    require_text,
+    unit_rows,
+)
+from index.errors import GalleryCorrupt, NothingToEnrol, ProbesInvalid, TemplatesInvalid
+from index.search import Hit, Snapshot
+from index.subjects import KEEP, Keep
+from index.threshold import Threshold
+
+if TYPE_CHECKING:
+    from index.store import Store
+
+T = TypeVar("T")
+
+_SCRUB_WAIT: Final = 30.0  # seconds
+_ANOTHER_SPACE: Final = "Use the Model that made this gallery, or a student distilled from it."
+
+
+class LocalGallery:
+    """One collection of a Store. For any number of threads; other processes may write too.
+
+    Writes return when they are durable, and searches from then on know of them. Searches never wait for a write of this
+    process; what another process wrote is found by the next search, which reads it in while concurrent ones answer as
+    of the moment before. `actor` is whom the audit log names: the id of an API key, or `cli`.
+    """
+
+    def __init__(self, store: "Store", of: Collection, cache: Cache, *, closes_store: bool = False) -> None:
+        self.store, self.path, self.collection, self.space = store, store.path, of.name, of.space
+        self._of, self._cache, self._closes_store = of, cache, closes_store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the store as well, where the gallery alone was opened."""
+        if self._closes_store:
+            self.store.close()
+
+    # Enrolling.
+
+    def enrol(
+        self,
+        subject_id: str,
+        templates: Sequence[Template],
+        *,
+        space: Space,
+        name: str | None = None,
+        actor: str = "cli",
+    ) -> list[int]:
+        """See Gallery."""
+        (ids,) = self.enrol_all([Enrolment(subject_id, templates, name)], space=space, actor=actor)
+        return ids
+
+    def enrol_all(self, enrolments: Sequence[Enrolment], *, space: Space, actor: str = "cli") -> list[list[int]]:
+        """`enrol` for many in one commit. All or none."""
+        self.require_space(space)
+        rows = [self._valid(enrolment) for enrolment in enrolments]
+
+        def enrol_them(change: Change) -> list[list[int]]:
+            return [_enrolled(change, enrolment, row) for enrolment, row in zip(enrolments, rows, strict=True)]
+
+        return self._change(enrol_them, actor)
+
+    def require_space(self, space: Space) -> None:
+        """Raises SpaceMismatch when embeddings of `space` mean nothing here."""
+        self.space.require_same(space, _ANOTHER_SPACE)
+
+    # Searching.
+
+    def search(self, probes: Vectors, k: int, *, space: Space) -> list[list[Candidate]]:
+        """See Gallery. Besides, raises GalleryCorrupt when another process left damaged rows."""
+        self.require_space(space)
+        if k < 1:
+            raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
+        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
+        snapshot = self._cache.current()
+        while (found := self._named(vectors, snapshot.search(vectors, k))) is None:
+            snapshot = self._later_than(snapshot)
+        return found
+
+    def best(self, probes: Vectors, subject_id: str, *, space: Space) -> list[Candidate | None]:
+        """How near each probe (n, dim) is to one Subject, for 1:1; None when it has no Templates.
+
+        Raises SpaceMismatch, ProbesInvalid, SubjectUnknown.
+        """
+        self.require_space(space)
+        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
+        return self.store.read(lambda connection: candidates.of_one(connection, self._of, subject_id, vectors))
+
+    # Subjects and their Templates.
+
+    def put_subject(
+        self,
+        subject_id: str,
+        *,
+        name: str | None = None,
+        details: SubjectDetails | None = None,
+        expires: datetime | None = None,
+        actor: str = "cli",
+    ) -> Subject:
+        """A new Subject without Templates. Raises SubjectExists, SubjectInvalid."""
+        about = SubjectDetails() if details is None else details
+        return self._change(lambda change: subjects.put(change, subject_id, name, about, expires), actor)
+
+    def subject(self, subject_id: str) -> Subject:
+        """Raises SubjectUnknown."""
+        return self.store.read(lambda connection: subjects.read(connection, self._of, subject_id))
+
+    def subjects(self, limit: int, after: str | None = None) -> list[Subject]:
+        """Up to `limit` by their ids, strictly after `after`."""
+        return self.store.read(lambda connection: subjects.page(connection, self._of, limit, after))
+
+    def update_subject(
+        self,
+        subject_id: str,
+        *,
+        name: str | None = None,
+        details: SubjectDetails | None = None,
+        expires: datetime | Keep | None = KEEP,
+        actor: str = "cli",
+    ) -> Subject:
+        """Change what is given; expires None: never. Raises SubjectUnknown, SubjectInvalid."""
+        return self._change(lambda change: subjects.update(change, subject_id, name, details, expires), actor)
+
+    def templates(self, subject_id: str) -> list[TemplateInfo]:
+        """Oldest first. Raises SubjectUnknown."""
+        return self.store.read(lambda connection: templates.listed(connection, self._of, subject_id))
+
+    def merge(self, subject_id: str, into: str, *, actor: str = "cli") -> int:
+        """See `merges.merge`."""
+        return self._change(lambda change: merges.merge(change, subject_id, into), actor)
+
+    def undo_merge(self, number: int, *, actor: str = "cli") -> Subject:
+        """See `merges.undo`."""
+        return self._change(
+            lambda change: subjects.read(change.connection, self._of, merges.undo(change, number)), actor
+        )
+
+    def add_negative(
+        self, subject_id: str, embedding: Vectors, *, space: Space, model_id: str, actor: str = "cli"
+    ) -> int:
+        """Remember that this embedding (dim,) is not of the Subject; the id of the example.
+
+        Raises SpaceMismatch, TemplatesInvalid, SubjectUnknown.
+        """
+        self.require_space(space)
+        (vector,) = unit_rows(np.atleast_2d(embedding), self.space.dim, TemplatesInvalid)
+        return self._change(lambda change: templates.add_negative(change, subject_id, model_id, vector), actor)
+
+    def negatives(self, subject_id: str) -> list[int]:
+        """The ids of a Subject's negative examples. Raises SubjectUnknown."""
+        return self.store.read(lambda connection: templates.negatives(connection, self._of, subject_id))
+
+    def drop_negative(self, number: int, *, actor: str = "cli") -> None:
+        """Raises NegativeUnknown. Its bytes are overwritten when something is next forgotten."""
+        self._change(lambda change: templates.drop_negative(change, number), actor)
+
+    # Forgetting.
+
+    def forget(self, subject_id: str, *, actor: str = "cli") -> Receipt:
+        """See Gallery. Waits up to half a minute for readers of other processes that keep old pages; see Receipt."""
+        return self._forget(lambda change: [(subject_id, subjects.erase(change, subject_id))], actor)[0]
+
+    def forget_template(self, subject_id: str, template_id: int, *, actor: str = "cli") -> Receipt:
+        """One Template of a Subject, which stays. Raises SubjectUnknown, TemplateUnknown."""
+
+        def erase(change: Change) -> list[tuple[str, int]]:
+            templates.erase(change, subject_id, template_id)
+            return [(subject_id, 1)]
+
+        return self._forget(erase, actor)[0]
+
+    def forget_expired(self, now: datetime, *, actor: str = "cli") -> list[Receipt]:
+        """Every Subject whose time has come."""
+
+        def erase(change: Change) -> list[tuple[str, int]]:
+            gone = subjects.expired(change.connection, self._of, now)
+            return [(subject_id, subjects.erase(change, subject_id)) for subject_id in gone]
+
+        return self._forget(erase, actor) if self.store.read(lambda c: subjects.expired(c, self._of, now)) else []
+
+    # About the whole.
+
+    def check(self) -> list[str]:
+        """See Gallery: the file as it is on disk, and the cache against it."""
+        if faults := self.store.faults():
+            return faults
+        pending = ["Forgotten Templates are still in the log: another process keeps a read open."]
+        return self._cache.faults() + (pending if self.store.scrub_pending() else [])
+
+    def stats(self) -> GalleryStats:
+        """See Gallery. In no time: the store counts as it goes."""
+        return self.store.read(lambda connection: settings.stats(connection, self._of))
+
+    def sources(self) -> dict[str, set[str]]:
+        """SHA-256 of each photo enrolled -> the Subjects it was enrolled for."""
+        owners: dict[str, set[str]] = {}
+        for source, subject_id in self.store.read(lambda connection: templates.sources(connection, self._of)):
+            owners.setdefault(source, set()).add(subject_id)
+        return owners
+
+    def oldest_templates(self) -> tuple[list[str], Vectors]:
+        """Each Subject's id and its oldest Template (n, dim), in the order of these."""
+        snapshot = self._cache.refresh()
+        ids, owners = snapshot.ids_and_owners()
+        _, first = np.unique(owners, return_index=True)
+        numbers, rows, _ = snapshot.locate(ids[np.sort(first)])
+        names = self.store.read(lambda connection: subjects.named(connection, self._of, numbers.tolist()))
+        there = [row for row, number in enumerate(numbers.tolist()) if number in names]  # all, unless forgotten since
+        lengths = np.linalg.norm(rows[there], axis=1, keepdims=True)  # rounding to fp16 moved them a little
+        return [names[number][0] for number in numbers[there].tolist()], rows[there] / lengths
+
+    def compact(self) -> None:
+        """Lay the cache out anew now, rather than in the background when it is worth it."""
+        self._cache.compact()
+
+    # What is remembered beside.
+
+    def active_model(self) -> str | None:
+        """The name or locator of the Model the service was last told to use."""
+        return self._setting("active_model")
+
+    def started_with(self) -> str | None:
+        """The Model that the service had been started with when it was told; None when with none."""
+        return self._setting("started_with") or None
+
+    def set_active_model(self, reference: str, *, started_with: str | None = None, actor: str = "cli") -> None:
+        """Both are durable when it returns."""
+
+        def remember(change: Change) -> None:
+            settings.write(change.connection, self._of, "active_model", reference)
+            settings.write(change.connection, self._of, "started_with", started_with or "")
+            change.tell("set_active_model", None, {"model": reference})
+
+        self._change(remember, actor)
+
+    def thresholds(self, model_id: str) -> list[Threshold]:
+        """Those kept for probes by this Model, the highest FPIR first."""
+        return self.store.read(lambda connection: settings.thresholds(connection, self._of, model_id))
+
+    def put_thresholds(self, thresholds: Iterable[Threshold], *, actor: str = "cli") -> None:
+        """Keep them, in place of those for the same Model and FPIR."""
+        kept = list(thresholds)
+        self._change(lambda change: settings.put_thresholds(change, kept), actor)
+
+    def _setting(self, name: str) -> str | None:
+        return self.store.read(lambda connection: settings.read(connection, self._of, name))
+
+    def _change(self, job: Callable[[Change], T], actor: str) -> T:
+        """Do it durably, and let searches know."""
+        at = self.store.clock().isoformat()
+        result = self.store.write(lambda connection: job(Change(connection, self._of, actor, at)))
+        self._cache.refresh()
+        return result
+
+    def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str) -> list[Receipt]:
+        gone = self._change(job, actor)
+        hidden_at = self.store.clock().isoformat()
+        erased_at = self.store.clock().isoformat() if self.store.scrub(_SCRUB_WAIT) else None
+        return [Receipt(subject_id, count, hidden_at, erased_at) for subject_id, count in gone]
+
+    def _valid(self, enrolment: Enrolment) -> Vectors:
+        require_subject_id(enrolment.subject_id)
+        if enrolment.name is not None:
+            require_text(enrolment.name, "name")
+        if not enrolment.templates:
+            raise NothingToEnrol("no Templates for Subject", enrolment.subject_id, "Give at least one.")
+        for template in enrolment.templates:
+            if np.shape(template.embedding) != (self.space.dim,):
+                raise TemplatesInvalid(
+                    "an embedding of the wrong shape",
+                    np.shape(template.embedding),
+                    f"This Space has ({self.space.dim},).",
+                )
+        return unit_rows(
+            np.stack([template.embedding for template in enrolment.templates]), self.space.dim, TemplatesInvalid
+        )
+
+    def _named(self, probes: Vectors, found: list[list[Hit]]) -> list[list[Candidate]] | None:
+        """Hits as Candidates. None: one of their Subjects is no longer there."""
+        return self.store.read(lambda connection: candidates.named(connection, self._of, probes, found))
+
+    def _later_than(self, snapshot: Snapshot) -> Snapshot:
+        later = self._cache.refresh()
+        if later.seq == snapshot.seq:
+            raise GalleryCorrupt("Templates of a Subject that is not there", str(self.path), RESTORE)
+        return later
+
+
+def _enrolled(change: Change, enrolment: Enrolment, vectors: Vectors) -> list[int]:
+    number = subjects.ensure(change, enrolment.subject_id, enrolment.name)
+    ids = templates.add(change, number, enrolment.templates, vectors)
+    change.tell("enrol", enrolment.subject_id, {"templates": len(ids)})
+    return ids
