@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from faces.space import Space
 from index import audit, faults
+from index.backup import purge
 from index.cache import Cache
 from index.collection import Change, Collection
 from index.connection import APPLICATION_ID, RESTORE, configure, inspect, translated
@@ -213,7 +214,7 @@ class Store:
         self.write(create)
 
     def delete_collection(self, name: str, *, actor: str = "cli") -> bool:
-        """Delete a collection and everybody in it for good; whether their bytes are overwritten, see `scrub`.
+        """Delete a collection and everybody in it for good; whether their bytes are overwritten, in backups too.
 
         Raises CollectionUnknown.
         """
@@ -237,7 +238,8 @@ class Store:
             cache = self._caches.pop(number, None)
         if cache is not None:
             cache.close()
-        return self.scrub(_SCRUB_WAIT)
+        scrubbed = self.scrub(_SCRUB_WAIT)
+        return not any(purged.fault for purged in purge(self.path)) and scrubbed
 
     def gallery(self, name: str = DEFAULT, *, closes_store: bool = False) -> LocalGallery:
         """The collection of this name, checked row by row, or loaded from its snapshot files.
