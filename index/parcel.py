@@ -18,7 +18,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from types import TracebackType
+from typing import IO, Any, Final, Self
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
@@ -86,11 +87,19 @@ def signer_of(environment: Mapping[str, str]) -> Signer:
 
 
 class Packing:
-    """A parcel being written: its members one after the other, then what seals it."""
+    """A parcel being written: its members one after the other, then `finish`. Within a `with`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
         self._members: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._archive.close()
 
     def add_lines(self, name: str, lines: Iterable[Line]) -> int:
         """How many there were."""
@@ -112,13 +121,12 @@ class Packing:
             for row in rows:
                 member.write(row)
 
-    def close(self, manifest: Line, signer: Signer) -> None:
+    def finish(self, manifest: Line, signer: Signer) -> None:
         """manifest: all but the format and the members."""
         whole = {"format": FORMAT, "version": VERSION, **manifest, "signed_by": signer.public, "members": self._members}
         text = _json(whole)
         self._archive.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), text)
         self._archive.writestr(zipfile.ZipInfo(_SIGNATURE, _EPOCH), signer.sign(text))
-        self._archive.close()
 
     def _member(self, name: str) -> "_Member":
         return _Member(self._archive, name, self._members)
@@ -137,10 +145,12 @@ class _Member:
         self._size += len(data)
         self._digest.update(data)
 
-    def __enter__(self) -> "_Member":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._members[self._name] = {"bytes": self._size, "sha256": self._digest.hexdigest()}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from index import audit
 from index.connection import RESTORE, connect, inspect, translated
@@ -16,10 +16,8 @@ from index.migrate import migrate
 from index.rows import NEGATIVE, TEMPLATE, Row, crc, size_of
 from index.schema import SCHEMA_VERSION
 from index.scrub import scrub
-from index.sealing import Cipher, Plain, Sealing, place, sealed_by_key, sealing_of
+from index.sealing import Cipher, Plain, Sealing, Table, place, sealed_by_key, sealing_of
 from index.snapshots import folder_of
-
-Table = Literal["templates", "negatives"]
 
 _COLUMNS: Final[Mapping[Table, str]] = {"templates": TEMPLATE, "negatives": NEGATIVE}
 _BATCH: Final = 2000  # rows a transaction

@@ -25,6 +25,9 @@ from index.errors import SealBroken, StoreKeyInvalid, StoreKeyMissing, StoreKeyW
 KEY: Final = "HEIRLOOM_STORE_KEY"
 OLD_KEY: Final = "HEIRLOOM_STORE_KEY_OLD"
 
+Table = Literal["templates", "negatives"]
+"""Those that hold embeddings."""
+
 _KEY_BYTES: Final = 32
 _TAG: Final = 8
 _NONCE: Final = 12
@@ -119,7 +122,7 @@ class Sealing:
 PLAIN: Final = Sealing(Plain())
 
 
-def place(table: Literal["templates", "negatives"], number: int, subject: int, model_id: str) -> bytes:
+def place(table: Table, number: int, subject: int, model_id: str) -> bytes:
     """Where an embedding belongs: its row, the number of its Subject, the Model that made it."""
     return f"{table} {number} {subject} {model_id}".encode()
 

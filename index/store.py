@@ -221,7 +221,7 @@ class Store:
         at = self.clock().isoformat()
 
         def delete(connection: sqlite3.Connection) -> int:
-            of = self._find(connection, name)
+            of = self.find(connection, name)
             of_these = "(SELECT number FROM subjects WHERE collection = ?)"
             gone = connection.execute(f"DELETE FROM templates WHERE subject IN {of_these}", (of.number,))  # noqa: S608
             change = Change(connection, of, actor, at)
@@ -246,13 +246,14 @@ class Store:
 
         Raises CollectionUnknown, GalleryCorrupt.
         """
-        of = self.read(lambda connection: self._find(connection, name))
+        of = self.read(lambda connection: self.find(connection, name))
         with self._opening:
             if of.number not in self._caches:
                 self._caches[of.number] = Cache(self, of.number, of.space.dim)
         return LocalGallery(self, of, self._caches[of.number], closes_store=closes_store)
 
-    def _find(self, connection: sqlite3.Connection, name: str) -> Collection:
+    def find(self, connection: sqlite3.Connection, name: str) -> Collection:
+        """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
         row = connection.execute("SELECT number, space, space_id FROM collections WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise CollectionUnknown(f"no such collection in {self.path}", name, "See index collections.")

@@ -32,14 +32,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, signer: Signer = OURS, dim: int = DIM) -> Path:
-    with path.open("wb") as file:
-        packing = Packing(file)
+    with path.open("wb") as file, Packing(file) as packing:
         packing.add_lines("subjects.jsonl", SUBJECTS)
         packing.add_lines("templates.jsonl", TEMPLATES)
         packing.add_rows("embeddings.npy", 3, DIM, (row.tobytes() for row in ROWS))
         packing.add_lines("negatives.jsonl", [])
         packing.add_rows("negatives.npy", 0, DIM, [])
-        packing.close({"space": {"dim": dim}}, signer)
+        packing.finish({"space": {"dim": dim}}, signer)
     return path
 
 
