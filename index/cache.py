@@ -207,7 +207,8 @@ class Cache:
 
     def _save(self, wait: float) -> bool:
         """Bring the snapshot files up to date. False: somebody else has them, or they cannot be written."""
-        if not self._snapshot.segments and not folder_of(self._truth.path).exists():
+        nothing_to_keep = self._truth.sealing.state or not self._snapshot.segments
+        if nothing_to_keep and not folder_of(self._truth.path).exists():
             return True
         try:
             with self._files.locked(wait) as mine:

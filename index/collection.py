@@ -9,7 +9,7 @@ from typing import Any
 from faces.space import Space
 from index import audit, operations
 from index.connection import RESTORE
-from index.errors import GalleryCorrupt
+from index.errors import CollectionUnknown, GalleryCorrupt
 from index.sealing import Sealing
 
 
@@ -22,6 +22,11 @@ class Collection:
     space: Space
     sealing: Sealing = field(repr=False)
     salt: bytes = field(repr=False)
+
+    def require_there(self, connection: sqlite3.Connection) -> None:
+        """Raises CollectionUnknown when it was deleted."""
+        if connection.execute("SELECT 1 FROM collections WHERE number = ?", (self.number,)).fetchone() is None:
+            raise CollectionUnknown("no longer a collection", self.name, "It was deleted: open the gallery anew.")
 
     def require_sound(self, fault: str | None) -> None:
         """Raises GalleryCorrupt when there is one."""

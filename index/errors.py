@@ -7,7 +7,8 @@ GalleryError
 ├── GalleryCorrupt       the file is damaged; it was not changed
 ├── GalleryBusy          another process holds the write lock for too long
 └── GalleryUnavailable   the operating system refuses: no permission, no space, I/O error
-SegmentDamaged, CollectionUnknown, CollectionExists, CollectionInvalid
+SegmentDamaged           a file of the cache is not what was written: made again from the store
+CollectionUnknown, CollectionExists, CollectionInvalid
 SubjectUnknown, SubjectExists, SubjectInvalid, TemplateUnknown, NegativeUnknown, MergeUnknown, MergeImpossible
 TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated
 AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
@@ -51,8 +52,6 @@ class GalleryUnavailable(GalleryError):
 
 
 class SegmentDamaged(FacesError):
-    """A snapshot file of the cache that is not what was written; it is made anew from the store."""
-
     code = "segment_damaged"
 
 

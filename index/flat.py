@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.rows import Numbers
+from index.scan import Scan
+from index.segment import Numbers
 
 _SMALLEST: Final = 256  # rows of a buffer
 _BLOCK: Final = 1 << 22  # scores held at once
@@ -65,10 +66,8 @@ class Flat:
         """The same rows, of these Subjects."""
         return Flat(self.ids, owners, self.vectors, _Buffer(self.ids, owners, self.vectors))
 
-    def scan(
-        self, probes: Vectors, depth: int, alive: NDArray[np.bool_] | None
-    ) -> tuple[NDArray[np.float32], Numbers, NDArray[np.float32]]:
-        """See `index.search.Scans`."""
+    def scan(self, probes: Vectors, depth: int, alive: NDArray[np.bool_] | None) -> Scan:
+        """The `depth` nearest rows that are alive (n,), for each probe (m, dim); None: all are."""
         depth, step = min(depth, len(self)), max(1, _BLOCK // max(1, len(self)))
         scores = np.empty((len(probes), depth), np.float32)
         rows = np.empty((len(probes), depth), np.int64)
@@ -85,7 +84,7 @@ class Flat:
         rows[np.isneginf(scores)] = -1
         # Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5; no row or probe is longer than 1.01
         slack = 1.03 * self.dim * _EPSILON
-        return scores, rows, np.full(len(probes), slack, np.float32)
+        return Scan(scores, rows, np.full(len(probes), slack, np.float32))
 
     def rows_of(self, rows: Numbers) -> Vectors:
         """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""

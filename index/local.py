@@ -1,5 +1,6 @@
 """A Gallery that is one collection of a store, searched in memory."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -104,7 +105,7 @@ class LocalGallery:
             raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
         vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
         snapshot = self._cache.current()
-        while (found := self._named(vectors, snapshot.search(vectors, k))) is None:
+        while (found := self._named(vectors, snapshot.search(vectors, k, self.store.engine))) is None:
             snapshot = self._later_than(snapshot)
         return found
 
@@ -279,7 +280,12 @@ class LocalGallery:
     def _change(self, job: Callable[[Change], T], actor: str) -> T:
         """Do it durably, and let searches know."""
         at = self.store.clock().isoformat()
-        result = self.store.write(lambda connection: job(Change(connection, self._of, actor, at)))
+
+        def write(connection: sqlite3.Connection) -> T:
+            self._of.require_there(connection)
+            return job(Change(connection, self._of, actor, at))
+
+        result = self.store.write(write)
         self._cache.refresh()
         return result
 

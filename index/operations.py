@@ -37,8 +37,13 @@ def _last(connection: sqlite3.Connection) -> int:
 
 
 def _prune(connection: sqlite3.Connection, upto: int) -> None:
+    connection.execute(
+        "UPDATE collections SET pruned = gone.seq FROM"
+        " (SELECT collection, max(seq) AS seq FROM operations WHERE seq <= ? GROUP BY collection) AS gone"
+        " WHERE gone.collection = number",
+        (upto,),
+    )
     connection.execute("DELETE FROM operations WHERE seq <= ?", (upto,))
-    connection.execute("UPDATE collections SET pruned = max(pruned, min(seq, ?))", (upto,))
 
 
 def moves_since(connection: sqlite3.Connection, collection: int, seq: int) -> list[tuple[str, int, int]]:

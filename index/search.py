@@ -1,6 +1,6 @@
 """The cache as one moment's search sees it: parts that are scanned, and an exact answer made of what they bring up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, Self, TypeVar
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from faces.embed import Vectors
 from index.flat import Flat, empty
 from index.rows import Numbers
+from index.scan import Scan
 from index.segment import Segment
 
 Floats = NDArray[np.float64]
@@ -22,8 +23,8 @@ _LENGTHS: Final = 1.01  # of a probe times a row, at most
 _HIGHEST: Final = 1.0  # what a cosine is cut to
 
 
-class Scans(Protocol):
-    """Rows that can be searched: never changed, so by any number of threads at once."""
+class Rows(Protocol):
+    """Rows that are never changed, so that any number of threads may read them at once."""
 
     @property
     def ids(self) -> Numbers:
@@ -40,22 +41,20 @@ class Scans(Protocol):
 
     def __len__(self) -> int: ...
 
-    def scan(
-        self, probes: Vectors, depth: int, alive: Mask | None
-    ) -> tuple[NDArray[np.float32], Numbers, NDArray[np.float32]]:
-        """Approximate scores and row numbers (m, depth) of the nearest rows, best first, and the slack (m,) of these.
-
-        |approximate - exact inner product| <= slack, for every row. Row number -1: there are no more.
-        probes: (m, dim). alive: (n,) rows that may be brought up; None: all.
-        """
-        ...
-
     def rows_of(self, rows: Numbers) -> Vectors:
         """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""
         ...
 
     def with_owners(self, owners: Numbers) -> Self:
         """The same rows, of these Subjects."""
+        ...
+
+
+class Scans(Protocol):
+    """What finds the nearest rows of segments: on the processor `index.scan.Scanner`, or another engine."""
+
+    def scan(self, parts: Sequence[tuple[Segment, Mask | None]], probes: Vectors, depth: int) -> Scan:
+        """The `depth` nearest living rows of all parts together, for each probe (m, dim). See Scan."""
         ...
 
 
@@ -67,14 +66,14 @@ class Hit:
     """The Subject's number."""
 
 
-Rows = TypeVar("Rows", bound=Scans, covariant=True)
+Held = TypeVar("Held", bound=Rows, covariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part(Generic[Rows]):
+class Part(Generic[Held]):
     """Rows, and which of them still count."""
 
-    rows: Rows
+    rows: Held
     off: float
     """How far from 1 the length of a row is, at most: what rounding to fp16 did to it."""
     alive: Mask | None = None
@@ -96,14 +95,14 @@ class Part(Generic[Rows]):
         here = row < len(self.rows) and self.rows.ids[row] == template
         return row if here and (self.alive is None or self.alive[row]) else None
 
-    def without(self, rows: Sequence[int]) -> "Part[Rows]":
+    def without(self, rows: Sequence[int]) -> "Part[Held]":
         if not rows:
             return self
         alive = np.ones(len(self.rows), np.bool_) if self.alive is None else self.alive.copy()
         alive[list(rows)] = False
         return replace(self, alive=alive)
 
-    def moved(self, owners: Mapping[int, int]) -> "Part[Rows]":
+    def moved(self, owners: Mapping[int, int]) -> "Part[Held]":
         """Row number -> the Subject that has it now."""
         if not owners:
             return self
@@ -133,7 +132,7 @@ class Snapshot:
     """Rises when rows change places: within one, parts only lose rows, change owners, or grow at the delta's end."""
 
     @property
-    def parts(self) -> tuple[Part[Scans], ...]:
+    def parts(self) -> tuple[Part[Rows], ...]:
         return (*self.segments, self.delta)
 
     @property
@@ -161,14 +160,15 @@ class Snapshot:
         )
         return replace(self, segments=segments)
 
-    def search(self, probes: Vectors, k: int) -> list[list[Hit]]:
+    def search(self, probes: Vectors, k: int, engine: Scans) -> list[list[Hit]]:
         """The best Template of each of the k nearest Subjects, for every probe (n, dim); best first.
 
-        Exact: what is asked of each part grows until nothing it keeps back could still come in. Scores are computed
+        Exact: what is asked for grows until nothing that was kept back could still come in. Scores are computed
         anew in float64 from the rows as stored, so that equal rows score equal wherever they lie, and equal scores go
         to the older Template.
         """
-        scanned = [_Scanned(part, probes, max(_FIRST_DEPTH, _PER_CANDIDATE * k)) for part in self.parts if part.living]
+        both = (self._in_segments(engine), self._in_delta())
+        scanned = [_Scanned(source, probes, max(_FIRST_DEPTH, _PER_CANDIDATE * k)) for source in both if source.living]
         found = [_best(scanned, probe, row, k) for probe, row in enumerate(probes)]
         unsure = np.arange(len(probes))
         while len(unsure):
@@ -178,6 +178,13 @@ class Snapshot:
             for probe in unsure.tolist():
                 found[probe] = _best(scanned, probe, probes[probe], k)
         return found
+
+    def _in_segments(self, engine: Scans) -> "_Source":
+        parts = [(part.rows, part.alive) for part in self.segments]
+        return _Source(self.segments, lambda probes, depth: engine.scan(parts, probes, depth))
+
+    def _in_delta(self) -> "_Source":
+        return _Source((self.delta,), lambda probes, depth: self.delta.rows.scan(probes, depth, self.delta.alive))
 
     def locate(self, ids: Numbers) -> tuple[Numbers, Vectors, Mask]:
         """Owners (n,), vectors (n, dim) and presence (n,) of these Template ids."""
@@ -203,28 +210,59 @@ class Snapshot:
         return np.concatenate([ids for ids, _ in kept]), np.concatenate([owners for _, owners in kept])
 
 
-def _changed(part: Part[Rows], erased: Sequence[int], moved: Mapping[int, int]) -> Part[Rows]:
+def _changed(part: Part[Held], erased: Sequence[int], moved: Mapping[int, int]) -> Part[Held]:
     owners = {row: subject for template, subject in moved.items() if (row := part.row_of(template)) is not None}
     rows = [row for template in erased if (row := part.row_of(template)) is not None]
     return part.moved(owners).without(rows)
 
 
-class _Scanned:
-    """What one part has brought up so far for each probe, and how high what it keeps back may score."""
+class _Source:
+    """Parts that are scanned together; their rows are counted through all of them in turn."""
 
-    def __init__(self, part: Part[Scans], probes: Vectors, depth: int) -> None:
-        self.part = part
-        self._probes, self._living = probes, part.living
+    def __init__(self, parts: Sequence[Part[Rows]], scan: Callable[[Vectors, int], Scan]) -> None:
+        self.scan = scan
+        self.living = sum(part.living for part in parts)
+        self.off = max((part.off for part in parts), default=0.0)
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+
+    def owners(self, rows: Numbers) -> Numbers:
+        """(k,) rows -> (k,) the Subject of each."""
+        owners = np.empty(len(rows), np.int64)
+        for part, chosen, local in self._split(rows):
+            owners[chosen] = part.rows.owners[local]
+        return owners
+
+    def ids_and_scores(self, rows: Numbers, probe: Vectors) -> tuple[Numbers, Floats]:
+        """(k,) rows -> Template ids and exact scores, (k,) each."""
+        ids, scores = np.empty(len(rows), np.int64), np.empty(len(rows))
+        for part, chosen, local in self._split(rows):
+            ids[chosen], scores[chosen] = part.rows.ids[local], cosines(part.rows.rows_of(local), probe)
+        return ids, scores
+
+    def _split(self, rows: Numbers) -> Iterator[tuple[Part[Rows], Mask, Numbers]]:
+        """Each part that some of the rows are in, which these are, and their row numbers there."""
+        places = np.searchsorted(self._starts, rows, side="right") - 1
+        for place in np.unique(places):
+            chosen = places == place
+            yield self._parts[place], chosen, rows[chosen] - self._starts[place]
+
+
+class _Scanned:
+    """What a source has brought up so far for each probe, and how high what it keeps back may score."""
+
+    def __init__(self, source: _Source, probes: Vectors, depth: int) -> None:
+        self.source = source
+        self._probes = probes
         self._error = np.zeros(len(probes))
         self._depth = 0
         self._near: list[tuple[Floats, Numbers]] = [(np.empty(0), np.empty(0, np.int64))] * len(probes)
-        self.hidden = np.full(len(probes), np.inf)
-        """(m,) no row that was not brought up scores higher; -inf: there is none."""
+        self._hidden = np.full(len(probes), np.inf)  # no row that was not brought up scores higher; -inf: there is none
         self._look(np.arange(len(probes)), depth)
 
     def may_hide(self, which: Numbers, floors: Floats) -> Mask:
         """Whether rows that were not brought up may score as high as these floors."""
-        mask: Mask = (self.hidden[which] >= floors) & (self.hidden[which] > -np.inf)
+        mask: Mask = (self._hidden[which] >= floors) & (self._hidden[which] > -np.inf)
         return mask
 
     def look_deeper(self, which: Numbers) -> Numbers:
@@ -233,36 +271,39 @@ class _Scanned:
             self._look(which, self._depth * _DEEPER)
         return which
 
-    def near(self, probe: int) -> tuple[Floats, Floats, Numbers]:
-        """The lowest and the highest that each row brought up may score, and their row numbers."""
+    def near(self, probe: int) -> tuple[Floats, Floats, Numbers, Numbers]:
+        """Of each row brought up: the lowest and the highest it may score, its number, its Subject."""
         scores, rows = self._near[probe]
-        return scores - self._error[probe], scores + self._error[probe], rows
+        return scores - self._error[probe], scores + self._error[probe], rows, self.source.owners(rows)
 
     def _look(self, which: Numbers, depth: int) -> None:
-        depth = min(depth, self._living)
-        scores, rows, slack = self.part.rows.scan(self._probes[which], depth, self.part.alive)
+        depth = min(depth, self.source.living)
+        found = self.source.scan(self._probes[which], depth)
         self._depth = max(self._depth, depth)
-        error = slack.astype(np.float64) + _LENGTHS * self.part.off
+        scores = found.scores.astype(np.float64)
+        error = found.slack.astype(np.float64) + _LENGTHS * self.source.off
         self._error[which] = error
-        self.hidden[which] = scores[:, -1] + error if depth < self._living else -np.inf
-        for probe, near, found in zip(which, scores.astype(np.float64), rows, strict=True):
-            self._near[probe] = near[found >= 0], found[found >= 0]
+        self._hidden[which] = scores[:, -1] + error if depth < self.source.living else -np.inf
+        for probe, near, rows in zip(which.tolist(), scores, found.rows, strict=True):
+            self._near[probe] = near[rows >= 0], rows[rows >= 0]
 
 
 def _best(scanned: Sequence[_Scanned], number: int, probe: Vectors, k: int) -> list[Hit]:
     """The best Hits among what was brought up for a probe (dim,)."""
     if not scanned:
         return []
-    near = [part.near(number) for part in scanned]
-    owners = np.concatenate([part.part.rows.owners[rows] for part, (_, _, rows) in zip(scanned, near, strict=True)])
-    reached = _reached_by(k, np.concatenate([low for low, _, _ in near]), owners)
-    ids, kept, scores = [], [], []
-    for part, (_, high, found) in zip(scanned, near, strict=True):
-        rows = found[high >= reached]
-        ids.append(part.part.rows.ids[rows])
-        kept.append(part.part.rows.owners[rows])
-        scores.append(cosines(part.part.rows.rows_of(rows), probe))
-    return _first_of_each(np.concatenate(scores), np.concatenate(ids), np.concatenate(kept), k)
+    near = [each.near(number) for each in scanned]
+    reached = _reached_by(
+        k, np.concatenate([low for low, *_ in near]), np.concatenate([subject for *_, subject in near])
+    )
+    ids, scores, owners = [], [], []
+    for each, (_, high, rows, subjects) in zip(scanned, near, strict=True):
+        kept = high >= reached
+        some_ids, some_scores = each.source.ids_and_scores(rows[kept], probe)
+        ids.append(some_ids)
+        scores.append(some_scores)
+        owners.append(subjects[kept])
+    return _first_of_each(np.concatenate(scores), np.concatenate(ids), np.concatenate(owners), k)
 
 
 def _reached_by(k: int, lowest: Floats, owners: Numbers) -> float:

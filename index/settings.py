@@ -8,7 +8,6 @@ from pydantic import TypeAdapter
 
 from index.collection import Change, Collection
 from index.contract import GalleryStats
-from index.errors import CollectionUnknown
 from index.threshold import Threshold
 
 _THRESHOLD: Final = TypeAdapter(Threshold)
@@ -48,8 +47,7 @@ def put_thresholds(change: Change, found: Iterable[Threshold]) -> None:
 
 def stats(connection: sqlite3.Connection, of: Collection) -> GalleryStats:
     """Raises CollectionUnknown."""
+    of.require_there(connection)
     row = connection.execute("SELECT subjects, seq FROM collections WHERE number = ?", (of.number,)).fetchone()
-    if row is None:
-        raise CollectionUnknown("no longer a collection", of.name, "It was deleted: open the gallery anew.")
     models = dict(connection.execute("SELECT model_id, templates FROM tallies WHERE collection = ?", (of.number,)))
     return GalleryStats(row[0], sum(models.values()), row[1], of.space.space_id, models)

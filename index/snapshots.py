@@ -25,6 +25,7 @@ from faces.space import digest
 from index.errors import SegmentDamaged
 from index.search import Part
 from index.segment import Segment
+from index.segment_file import read_segment, write_segment
 
 _FORMAT: Final = 1
 _PAUSE: Final = 0.05  # seconds between attempts at the lock
@@ -94,7 +95,7 @@ class SnapshotFiles:
 
     def _load_part(self, entry: Any) -> Part[Segment]:
         path = self._folder / entry["file"]
-        segment = Segment.load(path)
+        segment = read_segment(path)
         if _entry(Part(segment, entry["off"]), entry["file"]) != entry:
             raise _damaged(path, "not the file that the manifest names")
         return Part(segment, entry["off"], file=entry["file"])
@@ -104,7 +105,7 @@ class SnapshotFiles:
         if part.file and (self._folder / part.file).exists():
             return part.file
         path = self._folder / f"{self._prefix}{os.getpid()}.part"
-        part.rows.save(path)
+        write_segment(part.rows, path)
         with path.open("rb") as file:
             name = f"{self._prefix}{hashlib.file_digest(file, 'sha256').hexdigest()}.segment"
         path.replace(self._folder / name)
@@ -154,4 +155,4 @@ def _lock(handle: int, deadline: float) -> bool:
 
 
 def _damaged(path: Path, what: str) -> SegmentDamaged:
-    return SegmentDamaged(f"a snapshot file that is {what}", str(path), "It is made anew from the store.")
+    return SegmentDamaged(f"a snapshot file that is {what}", str(path), "It is made again from the store.")

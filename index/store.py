@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,8 +33,10 @@ from index.errors import (
 from index.local import LocalGallery
 from index.migrate import DEFAULT, create_tables, migrate, new_store_id, write_identity
 from index.readers import Readers
+from index.scan import Scanner
 from index.schema import SCHEMA_VERSION
 from index.sealing import Sealing, new_sealing, sealing_of
+from index.search import Scans
 from index.snapshots import drop_all_but
 from index.writer import Job, Writer
 
@@ -42,6 +44,10 @@ T = TypeVar("T")
 
 _PAGE: Final = 8192  # bytes; 512-d rows waste half of a 4,096-byte page. Fixed once the first table is written
 _SPACE: Final = TypeAdapter(Space)
+
+
+class Engine(Scans, Protocol):
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +99,26 @@ def open_store(
     *,
     environment: Mapping[str, str] = os.environ,
     clock: Callable[[], datetime] = utc_now,
+    engine: Engine | None = None,
 ) -> "Store":
     """The store in this file; one of an older format is brought to this one first.
 
+    engine: what searches, and is closed with the store; None: the processor.
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable, and leaves such a file as it is; the
     errors of `sealing_of` when it is sealed.
     """
     if inspect(path) < SCHEMA_VERSION:
         migrate(path, clock().isoformat())
-    return Store(path, environment, clock)
+    return Store(path, environment, clock, engine or Scanner())
 
 
 class Store:
     """An open store. For any number of threads; several processes may have it open."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str], clock: Callable[[], datetime]) -> None:
-        self.path, self.clock = path, clock
+    def __init__(
+        self, path: Path, environment: Mapping[str, str], clock: Callable[[], datetime], engine: Engine
+    ) -> None:
+        self.path, self.clock, self.engine = path, clock, engine
         self._readers = Readers(path)
         self._caches: dict[int, Cache] = {}
         self._opening, self._scrubbing = threading.Lock(), threading.Lock()
@@ -140,6 +150,7 @@ class Store:
             cache.close()
         self._writer.close()
         self._readers.close()
+        self.engine.close()
 
     # Jobs.
 

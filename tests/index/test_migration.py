@@ -1,7 +1,7 @@
 """Every store that a version ever shipped wrote is opened, brought up to date, and answers as it did.
 
-The stores in `golden/` were each written by `fill` with the code of their time, when `create_gallery` took what was then
-the newest format: `tests.index.test_migration.fill(Path("tests/index/golden/v2.heirloom"))`. They are never rewritten.
+The stores in `golden/` were each written by `fill` with the code of their time, when that was the newest format:
+`tests.index.test_migration.fill(Path("tests/index/golden/v2.heirloom"))`. They are never written again.
 """
 
 import shutil
@@ -91,7 +91,7 @@ def test_a_gallery_of_format_1_is_the_default_collection(oldest):
         assert (found.name, found.space, found.subjects, found.templates) == ("default", SPACE, 3, 4)
 
 
-def test_the_room_of_the_old_tables_is_given_back(oldest, tmp_path):
+def test_the_room_of_the_old_tables_is_given_back(oldest):
     open_gallery(oldest).close()
     with closing(sqlite3.connect(oldest)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
