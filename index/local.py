@@ -241,6 +241,10 @@ class LocalGallery:
         lengths = np.linalg.norm(rows[there], axis=1, keepdims=True)  # rounding to fp16 moved them a little
         return [names[number][0] for number in numbers[there].tolist()], rows[there] / lengths
 
+    def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Id and code of those Templates that the cache holds in a segment: what its snapshot files hold of them."""
+        return self._cache.refresh().codes_of(templates)
+
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""
         self._cache.compact()

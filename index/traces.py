@@ -24,13 +24,13 @@ class Needle:
 
     what: str
     """fp16, fp32, int8 codes, sealed, source."""
-    template: int
+    number: int
     windows: tuple[bytes, ...]
     """None, when no part of it could be told from anything else."""
 
     @classmethod
-    def of(cls, what: str, template: int, data: bytes) -> Self:
-        return cls(what, template, tuple(_windows(data)))
+    def of(cls, what: str, number: int, data: bytes) -> Self:
+        return cls(what, number, tuple(_windows(data)))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +39,7 @@ class Trace:
 
     file: Path
     what: str
-    template: int
+    number: int
 
 
 class Files:
@@ -78,7 +78,7 @@ class Files:
         left = list(needles)
         for chunk in self._chunks(file):
             found = [needle for needle in left if any(window in chunk for window in needle.windows)]
-            yield from (Trace(file, needle.what, needle.template) for needle in found)
+            yield from (Trace(file, needle.what, needle.number) for needle in found)
             left = [needle for needle in left if needle not in found]
 
     def _chunks(self, file: Path) -> Iterator[bytes]:
@@ -103,8 +103,8 @@ class Files:
 
 def unseen(needles: Iterable[Needle], traces: Iterable[Trace]) -> list[Needle]:
     """Of the needles, those that no trace is of."""
-    seen = {(trace.what, trace.template) for trace in traces}
-    return [needle for needle in needles if (needle.what, needle.template) not in seen]
+    seen = {(trace.what, trace.number) for trace in traces}
+    return [needle for needle in needles if (needle.what, needle.number) not in seen]
 
 
 def _windows(data: bytes) -> Iterator[bytes]:
