@@ -185,8 +185,8 @@ def _hash(previous: str, seq: int, fields: tuple[str, ...]) -> str:
 
 
 def _canonical(value: object) -> str:
-    """The one way to write this value as JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    """The one way to write this value as JSON. Mappings of every kind are objects."""
+    return json.dumps(value, default=dict, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
 def _require_speakable(body: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A gallery file, opened the way it must be: checked before it is touched, every setting read back, errors in words."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -25,8 +26,6 @@ _SETTINGS: Final[Mapping[str, object]] = MappingProxyType(
 )
 _TABLES: Final = "store, collections, settings, subjects, templates, negatives, operations, merges, thresholds, audit"
 _TABLES_OF: Final[Mapping[int, str]] = MappingProxyType({1: "gallery, settings, subjects, templates"})
-_HEADER: Final = 100  # bytes; https://www.sqlite.org/fileformat.html, section 1.3
-_MAGIC: Final = b"SQLite format 3\x00"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -63,17 +62,31 @@ def configure(connection: sqlite3.Connection, path: Path) -> None:
 def inspect(path: Path) -> int:
     """The format of a gallery file. One that is no sound gallery is refused, without changing a byte of it.
 
+    Asks SQLite for all of it: a descriptor of ours, once closed, would take this process's locks on the file with it
+    (https://www.sqlite.org/howtocorrupt.html, 2.2). A store that is open here would lose its log to the next process
+    that closes it, and what is in there with it.
+
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable.
     """
-    schema = _inspect_header(path, _read_header(path))
-    # No setting is made here: that may write. Nor may a leftover log be folded into the file, as a connection that may
-    # write does when it closes; without a log only such a connection clears away the files that it opens beside.
-    mode: Literal["ro", "rw"] = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
-    with translated(path), closing(_open(path, mode)) as connection:
-        if problems := quick_check(connection):
-            raise GalleryCorrupt(f"damaged ({problems[0]})", str(path), RESTORE)
-        connection.execute(f"SELECT 1 FROM {_TABLES_OF.get(schema, _TABLES)} LIMIT 0")  # noqa: S608 - names of ours
+    _require_readable(path)
+    with closing(unchanging(path)) as connection:
+        schema = _format(connection, path)
+        with translated(path):
+            if problems := quick_check(connection):
+                raise GalleryCorrupt(f"damaged ({problems[0]})", str(path), RESTORE)
+            connection.execute(f"SELECT 1 FROM {_TABLES_OF.get(schema, _TABLES)} LIMIT 0")  # noqa: S608 - names of ours
     return schema
+
+
+def unchanging(path: Path) -> sqlite3.Connection:
+    """A connection to read with that leaves the file as it is, to the byte. Raises GalleryUnavailable.
+
+    No setting is made here: that may write. Nor may a leftover log be folded into the file, as a connection that may
+    write does when it closes; without a log only such a connection clears away the files that it opens beside.
+    """
+    logs = (path.with_name(path.name + ending) for ending in ("-wal", "-journal"))
+    with translated(path):
+        return _open(path, "ro" if any(log.exists() for log in logs) else "rw")
 
 
 def quick_check(connection: sqlite3.Connection) -> list[str]:
@@ -109,25 +122,27 @@ _KINDS: Final[Mapping[int, tuple[type[GalleryError], str]]] = MappingProxyType(
 )
 
 
-def _read_header(path: Path) -> bytes:
+def _require_readable(path: Path) -> None:
     if not path.is_file():
         raise GalleryMissing("no gallery", str(path), "Give the path of a gallery file, or make one: index build.")
+    if not os.access(path, os.R_OK):
+        raise GalleryUnavailable("cannot be read (Permission denied)", str(path), "Check permissions.")
+    if path.stat().st_size == 0:
+        raise GalleryCorrupt("an empty file", str(path), RESTORE)
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
     try:
-        with path.open("rb") as file:
-            return file.read(_HEADER)
-    except OSError as error:
-        raise GalleryUnavailable(f"cannot be read ({error.strerror})", str(path), "Check permissions.") from None
-
-
-def _inspect_header(path: Path, header: bytes) -> int:
-    if len(header) < _HEADER or not header.startswith(_MAGIC):
-        what = "an empty file" if not header else "not a gallery: not an SQLite file, or damaged from the start"
-        raise GalleryCorrupt(what, str(path), RESTORE)
-    schema, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+        with translated(path):
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    except GalleryCorrupt:
+        what = "not a gallery: not an SQLite file, or damaged from the start"
+        raise GalleryCorrupt(what, str(path), RESTORE) from None
     if application != APPLICATION_ID:
         raise GalleryForeign("an SQLite file of another program", str(path), "Give the path of a gallery file.")
     if not 1 <= schema <= SCHEMA_VERSION:
         raise GalleryForeign(
             f"a gallery of format {schema}; this version reads up to {SCHEMA_VERSION}", str(path), "Upgrade heirloom."
         )
-    return schema
+    return int(schema)

@@ -107,14 +107,17 @@ class Ends:
 class Receipt:
     """A Subject, or a Template, was forgotten: in no answer from `hidden_at` on, its bytes in no file from `erased_at`.
 
-    `erased_at` None: another process's open read keeps the old pages in the log. `check` says so until they are gone;
-    opening the gallery and forgetting again try once more. Times are ISO 8601, UTC.
+    `erased_at` None: another process's open read keeps the old pages in the log, or a backup could not be opened.
+    `check` says so until they are gone; opening the gallery and forgetting again try once more. Times are ISO 8601,
+    UTC.
     """
 
     subject_id: str
     templates: int
     hidden_at: str
     erased_at: str | None
+    left_in: tuple[str, ...] = ()
+    """Backups beside the store that the Subject could not be removed from, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

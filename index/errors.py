@@ -12,6 +12,7 @@ CollectionUnknown, CollectionExists, CollectionInvalid
 SubjectUnknown, SubjectExists, SubjectInvalid, TemplateUnknown, NegativeUnknown, MergeUnknown, MergeImpossible
 TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated, NoProbes, PlotUnavailable
 AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
+ExportInvalid, SignatureRefused, SigningKeyMissing, SigningKeyInvalid, ScanBlind
 StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
 ├── StoreKeyMissing      the store is sealed, and there is no key
 ├── StoreKeyInvalid      what is given as a key is none
@@ -182,3 +183,27 @@ class StoreKeyWrong(StoreKeyError):
 
 class SealBroken(StoreKeyError):
     code = "seal_broken"
+
+
+class ExportInvalid(FacesError):
+    """A file that is no exported collection, or one that cannot be taken in."""
+
+    code = "export_invalid"
+
+
+class SignatureRefused(FacesError):
+    code = "signature_refused"
+
+
+class SigningKeyMissing(FacesError):
+    code = "signing_key_missing"
+
+
+class SigningKeyInvalid(FacesError):
+    code = "signing_key_invalid"
+
+
+class ScanBlind(FacesError):
+    """Bytes that must be in a file were not found there, so that not finding them later would say nothing."""
+
+    code = "scan_blind"

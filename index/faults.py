@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from index import audit
-from index.connection import connect, quick_check, translated
+from index.connection import connect, quick_check, translated, unchanging
 from index.rows import NEGATIVE, SUBJECT, TEMPLATE, negative_fault, subject_fault, template_fault
 
 _CHECKED: Final = (
@@ -20,9 +20,19 @@ _CHECKED: Final = (
 def of_store(path: Path) -> list[str]:
     """As sentences, read anew from disk; empty when nothing is wrong."""
     with closing(connect(path)) as connection, translated(path):
-        if found := quick_check(connection):
-            return [f"SQLite: {problem}" for problem in found]
-        return [*_row_faults(connection), *_count_faults(connection), *_audit_faults(connection)]
+        return _faults(connection)
+
+
+def of_copy(path: Path) -> list[str]:
+    """The same of a file that is left as it is, to the byte."""
+    with closing(unchanging(path)) as connection, translated(path):
+        return _faults(connection)
+
+
+def _faults(connection: sqlite3.Connection) -> list[str]:
+    if found := quick_check(connection):
+        return [f"SQLite: {problem}" for problem in found]
+    return [*_row_faults(connection), *_count_faults(connection), *_audit_faults(connection)]
 
 
 def _row_faults(connection: sqlite3.Connection) -> Iterator[str]:

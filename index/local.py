@@ -11,6 +11,7 @@ import numpy as np
 from faces.embed import Vectors
 from faces.space import Space
 from index import candidates, merges, settings, subjects, templates
+from index.backup import purge, unpurged
 from index.cache import Cache
 from index.collection import Change, Collection
 from index.connection import RESTORE
@@ -213,11 +214,11 @@ class LocalGallery:
     # About the whole.
 
     def check(self) -> list[str]:
-        """See Gallery: the file as it is on disk, and the cache against it."""
+        """See Gallery: the file as it is on disk, the cache against it, and whether backups have anybody forgotten."""
         if faults := self.store.faults():
             return faults
         pending = ["Forgotten Templates are still in the log: another process keeps a read open."]
-        return self._cache.faults() + (pending if self.store.scrub_pending() else [])
+        return self._cache.faults() + (pending if self.store.scrub_pending() else []) + unpurged(self.path)
 
     def stats(self) -> GalleryStats:
         """See Gallery. In no time: the store counts as it goes."""
@@ -244,6 +245,10 @@ class LocalGallery:
         last = len(ids) - 1 - from_last[chosen]
         oldest, newest = (_unit(snapshot.locate(ids[rows[there]])[1]) for rows in (first[chosen], last))
         return Ends([names[numbers[row]][0] for row in there], oldest, newest)
+
+    def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Id and code of those Templates that the cache holds in a segment: what its snapshot files hold of them."""
+        return self._cache.refresh().codes_of(templates)
 
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""
@@ -296,8 +301,10 @@ class LocalGallery:
     def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str) -> list[Receipt]:
         gone = self._change(job, actor)
         hidden_at = self.store.clock().isoformat()
-        erased_at = self.store.clock().isoformat() if self.store.scrub(_SCRUB_WAIT) else None
-        return [Receipt(subject_id, count, hidden_at, erased_at) for subject_id, count in gone]
+        scrubbed = self.store.scrub(_SCRUB_WAIT)
+        left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
+        erased_at = self.store.clock().isoformat() if scrubbed and not left_in else None
+        return [Receipt(subject_id, count, hidden_at, erased_at, left_in) for subject_id, count in gone]
 
     def _valid(self, enrolment: Enrolment) -> Vectors:
         require_subject_id(enrolment.subject_id)

@@ -19,10 +19,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from faces.errors import FacesError
 from index.errors import SealBroken, StoreKeyInvalid, StoreKeyMissing, StoreKeyWrong
 
 KEY: Final = "HEIRLOOM_STORE_KEY"
 OLD_KEY: Final = "HEIRLOOM_STORE_KEY_OLD"
+
+Table = Literal["templates", "negatives"]
+"""Those that hold embeddings."""
 
 _KEY_BYTES: Final = 32
 _TAG: Final = 8
@@ -118,7 +122,7 @@ class Sealing:
 PLAIN: Final = Sealing(Plain())
 
 
-def place(table: Literal["templates", "negatives"], number: int, subject: int, model_id: str) -> bytes:
+def place(table: Table, number: int, subject: int, model_id: str) -> bytes:
     """Where an embedding belongs: its row, the number of its Subject, the Model that made it."""
     return f"{table} {number} {subject} {model_id}".encode()
 
@@ -141,7 +145,7 @@ def sealed_by_key(store_id: str, environment: Mapping[str, str]) -> Sealing:
     """Under the key of HEIRLOOM_STORE_KEY. Raises StoreKeyMissing, StoreKeyInvalid."""
     if not environment.get(KEY):
         raise StoreKeyMissing("no key in", KEY, _MAKE_ONE)
-    return Sealing(Sealed(_parse(environment[KEY], KEY), store_id))
+    return Sealing(Sealed(parse_key(environment[KEY], KEY), store_id))
 
 
 def key_id(key: bytes) -> str:
@@ -152,7 +156,7 @@ def key_id(key: bytes) -> str:
 def _cipher_of(wanted: str, store_id: str, environment: Mapping[str, str]) -> Cipher:
     if not wanted:
         return Plain()
-    given = {name: _parse(environment[name], name) for name in (KEY, OLD_KEY) if environment.get(name)}
+    given = {name: parse_key(environment[name], name) for name in (KEY, OLD_KEY) if environment.get(name)}
     for key in given.values():
         if key_id(key) == wanted:
             return Sealed(key, store_id)
@@ -165,12 +169,13 @@ def _cipher_of(wanted: str, store_id: str, environment: Mapping[str, str]) -> Ci
     raise StoreKeyMissing("the store is sealed with key", wanted, f"Set {KEY} to that key.")
 
 
-def _parse(text: str, variable: str) -> bytes:
+def parse_key(text: str, variable: str, refusal: type[FacesError] = StoreKeyInvalid) -> bytes:
+    """32 bytes, of base64 or hex; `variable` held the text. Raises `refusal`, which does not repeat it."""
     key = _decoded(text.strip())
     if key is None or len(key) != _KEY_BYTES:
-        raise StoreKeyInvalid("not a key in", variable, _MAKE_ONE)
+        raise refusal("not a key in", variable, _MAKE_ONE)
     if len(set(key)) < _FEWEST_DIFFERENT:
-        raise StoreKeyInvalid("a key that is not random in", variable, _MAKE_ONE)
+        raise refusal("a key that is not random in", variable, _MAKE_ONE)
     return key
 
 

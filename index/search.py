@@ -204,6 +204,15 @@ class Snapshot:
     def dim(self) -> int:
         return self.delta.rows.dim
 
+    def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Id and code of those that are scanned by one: the newest are not."""
+        return [
+            (template, part.rows.code_of(row))
+            for part in self.segments
+            for template in templates
+            if (row := part.row_of(template)) is not None
+        ]
+
     def ids_and_owners(self) -> tuple[Numbers, Numbers]:
         """Of all that count, (n,) each; ids rise."""
         kept = [(part.rows.ids[rows], part.rows.owners[rows]) for part in self.parts for rows in (part.alive_rows(),)]

@@ -103,6 +103,11 @@ class Segment:
         """(k,) row numbers -> (k, dim), as stored."""
         return self.halves[rows].astype(np.float32)
 
+    def code_of(self, row: int) -> bytes:
+        """The code of a row, as it lies in memory and in the file."""
+        part = next(part for part in reversed(self.slices) if part.start <= row)
+        return bytes(part.codes[row - part.start])
+
     def with_owners(self, owners: Numbers) -> Self:
         """The same rows, of other Subjects. Shares everything else."""
         return replace(self, owners=owners)

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from faces.space import Space
 from index import audit, faults
+from index.backup import purge
 from index.cache import Cache
 from index.collection import Change, Collection
 from index.connection import APPLICATION_ID, RESTORE, configure, inspect, translated
@@ -224,14 +225,14 @@ class Store:
         self.write(create)
 
     def delete_collection(self, name: str, *, actor: str = "cli") -> bool:
-        """Delete a collection and everybody in it for good; whether their bytes are overwritten, see `scrub`.
+        """Delete a collection and everybody in it for good; whether their bytes are overwritten, in backups too.
 
         Raises CollectionUnknown.
         """
         at = self.clock().isoformat()
 
         def delete(connection: sqlite3.Connection) -> int:
-            of = self._find(connection, name)
+            of = self.find(connection, name)
             of_these = "(SELECT number FROM subjects WHERE collection = ?)"
             gone = connection.execute(f"DELETE FROM templates WHERE subject IN {of_these}", (of.number,))  # noqa: S608
             change = Change(connection, of, actor, at)
@@ -248,20 +249,22 @@ class Store:
             cache = self._caches.pop(number, None)
         if cache is not None:
             cache.close()
-        return self.scrub(_SCRUB_WAIT)
+        scrubbed = self.scrub(_SCRUB_WAIT)
+        return not any(purged.fault for purged in purge(self.path)) and scrubbed
 
     def gallery(self, name: str = DEFAULT, *, closes_store: bool = False) -> LocalGallery:
         """The collection of this name, checked row by row, or loaded from its snapshot files.
 
         Raises CollectionUnknown, GalleryCorrupt.
         """
-        of = self.read(lambda connection: self._find(connection, name))
+        of = self.read(lambda connection: self.find(connection, name))
         with self._opening:
             if of.number not in self._caches:
                 self._caches[of.number] = Cache(self, of.number, of.space.dim)
         return LocalGallery(self, of, self._caches[of.number], closes_store=closes_store)
 
-    def _find(self, connection: sqlite3.Connection, name: str) -> Collection:
+    def find(self, connection: sqlite3.Connection, name: str) -> Collection:
+        """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
         row = connection.execute("SELECT number, space, space_id FROM collections WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise CollectionUnknown(f"no such collection in {self.path}", name, "See index collections.")

@@ -128,11 +128,7 @@ def write(change: Change, fields: Row) -> None:
 def erase(change: Change, subject_id: str) -> int:
     """Delete a Subject and all that is known of it; how many Templates that were. Raises SubjectUnknown."""
     number = int(require(change.connection, change.of, subject_id)[NUMBER])
-    ids = [row[0] for row in change.connection.execute("SELECT id FROM templates WHERE subject = ?", (number,))]
-    change.connection.execute("DELETE FROM templates WHERE subject = ?", (number,))
-    change.connection.execute("DELETE FROM negatives WHERE subject = ?", (number,))
-    change.connection.execute("DELETE FROM subjects WHERE number = ?", (number,))
-    _erase_merges(change.connection, number)
+    ids = erase_rows(change.connection, number)
     for text in {subject_id, json.dumps(subject_id)[1:-1]}:  # answers may hold it in either spelling
         change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
     if ids:
@@ -142,6 +138,16 @@ def erase(change: Change, subject_id: str) -> int:
     change.ask_to_scrub()
     change.tell("forget", subject_id, {"templates": len(ids)})
     return len(ids)
+
+
+def erase_rows(connection: sqlite3.Connection, number: int) -> list[int]:
+    """Delete a Subject's rows, and what is kept of those who were merged with it; the ids of its Templates."""
+    ids = [row[0] for row in connection.execute("SELECT id FROM templates WHERE subject = ?", (number,))]
+    connection.execute("DELETE FROM templates WHERE subject = ?", (number,))
+    connection.execute("DELETE FROM negatives WHERE subject = ?", (number,))
+    connection.execute("DELETE FROM subjects WHERE number = ?", (number,))
+    _erase_merges(connection, number)
+    return ids
 
 
 def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -72,6 +73,14 @@ def test_a_row_tells_who_did_what_to_whom_without_naming_them(log):
     assert newest.body == {"templates": 3, "erased": True}
     assert newest.subject == audit.digest(SALT, "ada")
     assert "ada" not in json.dumps(log.execute("SELECT * FROM audit").fetchall())
+
+
+def test_a_body_may_be_any_mapping(log):
+    frozen = MappingProxyType({"threshold": MappingProxyType({"fpir": 0.01})})
+    log.execute("BEGIN IMMEDIATE")
+    audit.append(log, salt=SALT, actor="cli", action="x", collection="", subject_id=None, body=frozen, at=NOON)
+    log.execute("COMMIT")
+    assert audit.entries(log, 1)[0].body == {"threshold": {"fpir": 0.01}}
 
 
 def test_a_subject_is_known_by_a_digest_that_only_the_salt_can_make():

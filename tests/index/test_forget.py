@@ -16,8 +16,9 @@ ADA = random_rows(5, seed=1)
 
 
 def traces(path: Path, *needles: bytes) -> int:
-    """How many of the needles are in any file of the gallery: the database, its log, the log's index."""
-    files = sorted(path.parent.glob(path.name + "*"))
+    """How many of the needles are in any file of the gallery: the database, its log and its index, cache, backups."""
+    files = [file for beside in path.parent.glob(path.name + "*") for file in [beside, *beside.rglob("*")]]
+    files = [file for file in files if file.is_file()]
     assert files
     everything = b"".join(file.read_bytes() for file in files)
     return sum(needle in everything for needle in needles)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from index.connection import connect
+from index.connection import connect, inspect
 from index.errors import GalleryBusy, GalleryUnavailable
 from index.gallery import create_gallery, open_gallery
 from tests.index.fakes import EAST, NORTH, SPACE, random_rows, templates
@@ -93,3 +93,26 @@ def test_a_full_disk_is_an_error_and_loses_nothing(gallery):
     assert gallery.stats().subjects == 1
     gallery.enrol("ada", templates(NORTH), space=SPACE)
     assert gallery.stats().templates == 2
+
+
+COME_AND_GO = """
+import sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1])
+print(*connection.execute("SELECT count(*) FROM subjects").fetchone())
+connection.close()
+"""
+
+
+def test_looking_at_a_gallery_that_is_open_here_takes_nothing_from_those_who_use_it(gallery, path):
+    def as_seen_by_another_process() -> int:
+        seen = subprocess.run(
+            [sys.executable, "-c", COME_AND_GO, str(path)], capture_output=True, text=True, check=True
+        )
+        return int(seen.stdout)
+
+    gallery.enrol("ada", templates(EAST), space=SPACE)
+    inspect(path)
+    assert as_seen_by_another_process() == 1
+    gallery.enrol("bob", templates(NORTH), space=SPACE)
+    assert as_seen_by_another_process() == 2

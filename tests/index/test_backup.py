@@ -1,0 +1,319 @@
+"""A backup is the store of one moment; whoever is forgotten leaves it; restoring it brings nobody back."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from index import audit
+from index.backup import back_up, backups, elsewhere, folder_of, locked, purge, unpurged
+from index.connection import unchanging
+from index.errors import GalleryCorrupt, GalleryExists, GalleryMissing, GalleryUnavailable
+from index.gallery import create_gallery, open_gallery
+from index.restore import restore
+from index.store import open_store
+from tests.index.fakes import EAST, NORTH, SPACE, UP, random_rows, templates
+from tests.index.test_forget import ADA, PERSONAL, enrol_ada, traces
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def taken(gallery, path) -> Path:
+    """A backup with bob, ada and cy."""
+    enrol_ada(gallery)
+    return back_up(path, None, NOON).path
+
+
+def people(path: Path) -> list[str]:
+    with open_gallery(path) as gallery:
+        assert gallery.check() == []
+        return [subject.subject_id for subject in gallery.subjects(100)]
+
+
+# Taking one.
+
+
+def test_a_backup_is_a_store_as_of_that_moment(gallery, taken):
+    gallery.enrol("dee", templates(UP), space=SPACE)
+    assert people(taken) == ["ada-lovelace", "bob", "cy"]
+    with open_gallery(taken) as copy:
+        assert [found.subject_id for found in copy.search(ADA[:1], 1, space=SPACE)[0]] == ["ada-lovelace"]
+
+
+def test_a_backup_says_what_it_holds_and_is_one_file(gallery, path):
+    enrol_ada(gallery)
+    made = back_up(path, None, NOON)
+    assert (made.subjects, made.templates, made.taken, made.controlled) == (3, 7, NOON.isoformat(), True)
+    assert made.path == folder_of(path) / "people-20260101T120000Z.heirloom"
+    assert made.bytes == made.path.stat().st_size
+    assert {file.name for file in folder_of(path).iterdir()} == {".lock", made.path.name}
+
+
+def test_writes_go_on_while_a_backup_is_taken_and_it_is_consistent(gallery, path, tmp_path):
+    stop = threading.Event()
+
+    def enrol_pairs() -> None:
+        for n in range(10_000):
+            if stop.is_set():
+                return
+            rows = random_rows(2, seed=n)
+            gallery.enrol(f"s{n}", templates(*rows), space=SPACE)
+
+    writer = threading.Thread(target=enrol_pairs)
+    writer.start()
+    try:
+        made = [back_up(path, tmp_path / f"{n}.heirloom", NOON) for n in range(4)]
+    finally:
+        stop.set()
+        writer.join()
+    assert [backup.templates for backup in made] == [2 * backup.subjects for backup in made]
+    assert people(made[-1].path) == sorted(f"s{n}" for n in range(made[-1].subjects))
+
+
+def test_a_backup_has_no_bytes_of_those_who_were_forgotten_before(gallery, path, monkeypatch):
+    enrol_ada(gallery)
+    monkeypatch.setattr(gallery.store, "scrub", lambda _: False)  # a reader is in the way: the store still has them
+    gallery.forget("ada-lovelace")
+    assert traces(back_up(path, None, NOON).path, *PERSONAL) == 0
+
+
+def test_a_backup_never_replaces_a_file(path, taken):
+    before = taken.read_bytes()
+    with pytest.raises(GalleryExists, match=taken.name):
+        back_up(path, None, NOON)
+    assert taken.read_bytes() == before
+    assert not list(folder_of(path).glob("*.part"))
+
+
+def test_a_damaged_store_is_not_backed_up(gallery, path, tmp_path):
+    enrol_ada(gallery)
+    gallery.store.write(lambda connection: connection.execute("UPDATE templates SET source = 'x'").close())
+    with pytest.raises(GalleryCorrupt, match="checksum"):
+        back_up(path, tmp_path / "copy.heirloom", NOON)
+    assert not (tmp_path / "copy.heirloom").exists()
+
+
+@pytest.mark.usefixtures("gallery")
+def test_a_backup_that_cannot_be_written_says_so(path, tmp_path):
+    with pytest.raises(GalleryUnavailable):
+        back_up(path, tmp_path / "absent" / "copy.heirloom", NOON)
+
+
+def test_the_log_tells_of_a_backup_and_knows_those_that_are_elsewhere(gallery, path, tmp_path):
+    back_up(path, None, NOON)
+    made = back_up(path, tmp_path, LATER)
+    assert not made.controlled
+    assert gallery.store.read(elsewhere) == [str(made.path)]
+    (newest,) = gallery.store.read(lambda connection: audit.entries(connection, 1))
+    assert (newest.action, newest.body["controlled"]) == ("backup", False)
+
+
+# Forgetting.
+
+
+def test_whoever_is_forgotten_leaves_every_backup_to_the_last_byte(gallery, path, taken):
+    second = back_up(path, None, LATER).path
+    assert traces(taken, *PERSONAL) == traces(second, *PERSONAL) == len(PERSONAL)
+    receipt = gallery.forget("ada-lovelace")
+    assert (receipt.left_in, receipt.erased_at is not None) == ((), True)
+    assert traces(taken, *PERSONAL) == traces(second, *PERSONAL) == 0
+    assert people(taken) == people(second) == ["bob", "cy"]
+
+
+def test_a_backup_that_has_nobody_to_remove_is_not_written_to(gallery, taken):
+    gallery.enrol("dee", templates(UP), space=SPACE)
+    before = taken.read_bytes()
+    gallery.forget("dee")
+    assert taken.read_bytes() == before
+
+
+def test_who_was_forgotten_and_enrolled_again_stays_in_later_backups(gallery, path, taken):
+    gallery.forget("bob")
+    gallery.enrol("bob", templates(EAST), space=SPACE)
+    later = back_up(path, None, LATER).path
+    gallery.forget("cy")
+    assert people(taken) == ["ada-lovelace"]
+    assert people(later) == ["ada-lovelace", "bob"]
+
+
+def test_who_was_merged_with_somebody_forgotten_leaves_the_backups_too(gallery, taken):
+    gallery.merge("ada-lovelace", "bob")
+    gallery.forget("bob")
+    assert people(taken) == ["cy"]
+    assert traces(taken, *PERSONAL) == 0
+
+
+def test_who_was_part_of_somebody_else_when_it_was_taken_leaves_it_alone(gallery, path):
+    enrol_ada(gallery)
+    merge = gallery.merge("ada-lovelace", "bob")
+    taken = back_up(path, None, NOON).path
+    gallery.undo_merge(merge)
+    gallery.forget("ada-lovelace")
+    assert people(taken) == ["bob", "cy"]
+    assert traces(taken, *PERSONAL) == 0
+
+
+def test_a_deleted_collection_leaves_the_backups(gallery, path):
+    gallery.store.create_collection("guests", SPACE)
+    gallery.store.gallery("guests").enrol("dee", templates(UP), space=SPACE)
+    later = back_up(path, None, LATER).path
+    assert gallery.store.delete_collection("guests")
+    with open_store(later) as copy:
+        assert copy.gallery("guests").subjects(10) == []
+
+
+def test_a_purge_that_was_cut_short_is_made_good_by_the_next(gallery, path, taken, monkeypatch):
+    monkeypatch.setattr("index.local.purge", lambda _: [])  # killed before it came to the backups
+    gallery.forget("ada-lovelace")
+    monkeypatch.undo()
+    assert unpurged(path) == [f"backup {taken} still has somebody who was forgotten: forget anybody, or delete it"]
+    assert [(done.path, done.subjects, done.templates, done.fault) for done in purge(path)] == [(taken, 1, 5, "")]
+    assert unpurged(path) == []
+    assert purge(path) == []
+
+
+def test_a_backup_that_cannot_be_opened_is_named_and_the_erasure_is_not_called_done(gallery, taken):
+    taken.write_bytes(taken.read_bytes()[:5000])
+    receipt = gallery.forget("ada-lovelace")
+    assert receipt.erased_at is None
+    assert taken.name in receipt.left_in[0]
+
+
+@pytest.mark.usefixtures("taken")
+def test_a_backup_of_another_store_is_left_alone_and_named(gallery, path, tmp_path):
+    with create_gallery(tmp_path / "other.heirloom", SPACE) as other:
+        enrol_ada(other)
+    stray = folder_of(path) / "stray.heirloom"
+    stray.write_bytes((tmp_path / "other.heirloom").read_bytes())
+    assert "of another store" in gallery.forget("ada-lovelace").left_in[0]
+    assert people(stray) == ["ada-lovelace", "bob", "cy"]
+
+
+def test_forgetting_waits_for_a_backup_that_began_before(gallery, path):
+    enrol_ada(gallery)
+    forgotten = threading.Thread(target=gallery.forget, args=("ada-lovelace",))
+    with locked(path):  # a backup is being taken, and has read everybody
+        copy = folder_of(path) / "copy.heirloom"
+        with closing(unchanging(path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        forgotten.start()
+    forgotten.join()
+    assert people(copy) == ["bob", "cy"]
+
+
+# Restoring.
+
+
+def test_a_restored_store_is_what_the_backup_held(taken, tmp_path):
+    goal = tmp_path / "elsewhere.heirloom"
+    restored = restore(taken, goal, LATER)
+    assert (restored.subjects, restored.templates, restored.replaced, restored.log_went_on) == (3, 7, None, False)
+    assert people(goal) == ["ada-lovelace", "bob", "cy"]
+
+
+def test_restoring_never_replaces_a_store_unless_it_is_forced_and_keeps_it_then(gallery, path, taken):
+    gallery.enrol("dee", templates(UP), space=SPACE)
+    gallery.close()
+    with pytest.raises(GalleryExists, match="--force"):
+        restore(taken, path, LATER)
+    restored = restore(taken, path, LATER, force=True)
+    assert people(path) == ["ada-lovelace", "bob", "cy"]
+    assert restored.replaced is not None
+    assert people(restored.replaced) == ["ada-lovelace", "bob", "cy", "dee"]
+
+
+def test_restoring_brings_nobody_back_who_was_forgotten_since(gallery, path, taken, tmp_path):
+    copied = tmp_path / "taken-away.heirloom"
+    copied.write_bytes(taken.read_bytes())  # not under our control
+    gallery.forget("ada-lovelace")
+    gallery.close()
+    restored = restore(copied, path, LATER, force=True)
+    assert (restored.forgotten_again, restored.log_went_on) == (1, True)
+    assert people(path) == ["bob", "cy"]
+    assert traces(path, *PERSONAL) == 0
+
+
+def test_the_log_goes_on_in_the_restored_store(gallery, path, taken):
+    gallery.enrol("dee", templates(UP), space=SPACE)
+    kept = gallery.store.read(audit.head)
+    gallery.close()
+    restore(taken, path, LATER, force=True)
+    with open_store(path) as store:
+        assert store.read(lambda connection: audit.verify(connection, kept)) == []
+        newest = store.read(lambda connection: audit.entries(connection, 1))[0]
+    assert (newest.action, newest.body) == ("restore", {"forgotten_again": 0, "log_went_on": True})
+
+
+def test_no_number_is_given_twice_after_restoring(gallery, path, taken):
+    (given,) = gallery.enrol("dee", templates(UP), space=SPACE)
+    gallery.close()
+    restore(taken, path, LATER, force=True)
+    with open_gallery(path) as again:
+        assert again.enrol("eve", templates(NORTH), space=SPACE) == [given + 1]
+
+
+def test_numbers_jump_ahead_where_the_old_store_cannot_be_read(gallery, path, taken):
+    (given,) = gallery.enrol("dee", templates(UP), space=SPACE)
+    gallery.close()
+    path.write_bytes(path.read_bytes()[:3000])
+    restored = restore(taken, path, LATER, force=True)
+    assert not restored.log_went_on
+    with open_gallery(path) as again:
+        assert again.enrol("eve", templates(NORTH), space=SPACE)[0] > given + 100_000
+
+
+def test_a_log_that_was_left_by_a_crash_is_not_taken_for_the_restored_stores(gallery, path, taken):
+    gallery.enrol("dee", templates(UP), space=SPACE)
+    wal = path.with_name(path.name + "-wal")
+    left = (path.read_bytes(), wal.read_bytes())
+    gallery.close()
+    path.write_bytes(left[0])
+    wal.write_bytes(left[1])
+    restored = restore(taken, path, LATER, force=True)
+    assert people(path) == ["ada-lovelace", "bob", "cy"]
+    assert people(restored.replaced) == ["ada-lovelace", "bob", "cy", "dee"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_damaged_backup_is_refused_and_the_store_left_alone(gallery, path, taken, share):
+    gallery.close()
+    before = path.read_bytes()
+    taken.write_bytes(taken.read_bytes()[: int(taken.stat().st_size * share)])
+    with pytest.raises(GalleryCorrupt):
+        restore(taken, path, LATER, force=True)
+    assert path.read_bytes() == before
+
+
+def test_a_backup_with_a_damaged_row_is_refused(gallery, path, taken):
+    gallery.close()
+    with closing(sqlite3.connect(taken)) as connection, connection:
+        connection.execute("UPDATE subjects SET name = 'Mallory' WHERE subject_id = 'bob'")
+    with pytest.raises(GalleryCorrupt, match="checksum"):
+        restore(taken, path, LATER, force=True)
+
+
+def test_no_backup_at_the_path_is_an_error_that_names_it(path, tmp_path):
+    with pytest.raises(GalleryMissing, match="absent"):
+        restore(tmp_path / "absent.heirloom", path, LATER)
+
+
+def test_a_backup_of_the_first_format_is_restored_into_this_one(path):
+    golden = Path(__file__).parent / "golden" / "v1.heirloom"
+    before = golden.read_bytes()
+    restored = restore(golden, path, LATER)
+    assert len(people(path)) == restored.subjects > 0
+    assert golden.read_bytes() == before
+
+
+def test_the_replaced_store_is_under_our_control_as_well(gallery, path, taken):
+    gallery.close()
+    restored = restore(taken, path, LATER, force=True)
+    assert restored.replaced in backups(path)
+    with open_gallery(path) as again:
+        again.forget("ada-lovelace")
+    assert traces(restored.replaced, *PERSONAL) == 0
