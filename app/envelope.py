@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    ClientGone,
+    DeadlinePassed,
     MethodRefused,
     NoPreviousModel,
     NotReady,
@@ -22,6 +24,7 @@ from app.errors import (
     RequestTooLarge,
     RouteUnknown,
     SwapInProgress,
+    WorkerLost,
 )
 from app.schemas import ErrorAnswer, Problem
 from faces.errors import (
@@ -56,10 +59,13 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         NotCalibrated: 422,
         WeightsMissing: 422,
         WeightsUnreadable: 422,
+        ClientGone: 499,
+        DeadlinePassed: 503,
         DeviceUnavailable: 503,
         GalleryError: 503,
         NotReady: 503,
         Overloaded: 503,
+        WorkerLost: 503,
     }
 )
 """The class itself or its nearest base; what is not here is the server's own trouble: 500."""

@@ -11,9 +11,9 @@ from typing import Final
 
 import uvicorn
 
+from app.admission import Admission
 from app.engine import Engine, open_engine
 from app.errors import CannotListen
-from app.gate import Gate
 from app.service import create_app
 from app.settings import Settings
 
@@ -36,7 +36,7 @@ def serve(settings: Settings, report: Callable[[Engine, str, bool], None]) -> No
         exposed = not is_loopback(listener)
         app = create_app(
             engine,
-            gate=Gate(settings.cores, settings.waiting, settings.patience),
+            admission=Admission(settings.cores + settings.waiting, settings.patience),
             limits=settings.limits,
             paths_allowed=not exposed,
         )

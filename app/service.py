@@ -7,16 +7,16 @@ from typing import Final
 import anyio.to_thread
 from fastapi import FastAPI
 
+from app.admission import Admission
 from app.engine import Engine
 from app.envelope import handle_errors
-from app.gate import Gate
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, models
 from app.routes.service import Service
 from faces.image import ImageLimits
 
 _FORM: Final = 64 * 1024  # bytes that the form around a photo may take
-_SPARE: Final = 8  # threads beside those that identify: health, swaps, and saying no to whoever finds no room
+_SPARE: Final = 8  # threads beside those of requests that were let in: health and swaps
 
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\
@@ -24,17 +24,17 @@ A photo in, names out, over a gallery that outlives its model: teacher and stude
 requests are in flight. Errors of every kind have the shape of `ErrorAnswer`; `x-request-id` is echoed."""
 
 
-def create_app(engine: Engine, *, gate: Gate, limits: ImageLimits, paths_allowed: bool = False) -> FastAPI:
+def create_app(engine: Engine, *, admission: Admission, limits: ImageLimits, paths_allowed: bool = False) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
-    gate: how many requests compute and wait. limits: of an upload.
+    admission: how many requests are let in, and for how long. limits: of an upload.
     paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
     """
-    service = Service(engine, gate, paths_allowed)
+    service = Service(engine, admission, paths_allowed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = gate.slots + gate.waiting + _SPARE
+        anyio.to_thread.current_default_thread_limiter().total_tokens = admission.room + _SPARE
         yield
 
     app = FastAPI(

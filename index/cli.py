@@ -16,7 +16,7 @@ from index.calibrate import calibrate as threshold_for
 from index.calibrate import chosen, threshold_table
 from index.errors import NothingToEnrol
 from index.gallery import open_gallery, open_or_create_gallery
-from index.identify import identify
+from index.identify import OneByOne, identify
 
 _TABLE: Final = (0.1, 0.01)
 
@@ -75,7 +75,8 @@ def search(
     with open_gallery(path) as gallery:
         gallery.require_space(found.card.space)
         by = threshold_for(gallery, found.card, fpir) if threshold is None else chosen(threshold, gallery, found.card)
-        answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
+        stages = OneByOne(gallery, open_detector(), open_embedder(found))
+        answer = identify(lambda: image, stages, by, top_k)
     _print(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
 

@@ -68,7 +68,7 @@ def held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleName
         assert events.go_on.wait(30)
         return detect(images)
 
-    monkeypatch.setattr(engine._detector, "detect", hold)
+    monkeypatch.setattr(engine.stages.detector, "detect", hold)
     yield events
     events.go_on.set()
 
@@ -81,7 +81,9 @@ def gallery(engine: Engine) -> LocalGallery:
 @pytest.fixture
 def url(engine: Engine) -> Iterator[str]:
     """The service on loopback, so a model may be named by its path; over a real socket, as every client meets it."""
-    with parts.served(create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=True)) as served:
+    with parts.served(
+        create_app(engine, admission=parts.admission(), limits=ImageLimits(), paths_allowed=True)
+    ) as served:
         yield served
 
 

@@ -16,7 +16,7 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
 def document():
-    return create_app(None, gate=parts.gate(), limits=ImageLimits()).openapi()
+    return create_app(None, admission=parts.admission(), limits=ImageLimits()).openapi()
 
 
 def test_the_document_changes_only_on_purpose():
