@@ -10,10 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.admission import Ticket
 from app.references import absolute, starting_model
 from app.settings import Settings
+from app.stages import RequestStages, SharedStages, Workload, open_stages
 from app.swap import Active, Switch
-from faces.detect import Detects, open_detector
+from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import find_model, open_embedder
 from faces.space import Recipe
@@ -32,47 +34,49 @@ class Answered:
     active: Active
     found: Identified
     timings_ms: Mapping[str, float]
-    """Milliseconds by stage: decode, detect, quality, align, embed, search."""
+    """Milliseconds by step: decode, detect, quality, align, embed, search; and wait, for a turn at any of them."""
 
 
 class Engine:
-    """Answers photos. Safe to call from several threads at once."""
+    """Answers photos. Safe to call from several threads at once; each waits for its turn at the shared stages."""
 
     def __init__(
         self,
         gallery: LocalGallery,
-        detector: Detects,
+        stages: SharedStages,
         switch: Switch,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.gallery: Final = gallery
+        self.stages: Final = stages
         self.switch: Final = switch
-        self._detector = detector
         self._limits = limits
         self._clock = clock
 
-    def identify(self, data: bytes, top_k: int) -> Answered:
+    def identify(self, read: Callable[[], bytes], top_k: int, ticket: Ticket) -> Answered:
         """Every face of a photo (JPEG, PNG or WebP bytes), each with its top_k Candidates and a Decision.
 
-        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable. A photo without a face has no faces: no error.
+        read: called when the photo's turn has come, on another thread.
+        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable, and what `Ticket.result` raises. A photo without a
+        face has no faces: no error.
         """
-        active, watch = self.switch.models.active, _Stopwatch(self._clock)
-        image = read_image(data, self._limits)
-        watch.lap("decode")
-        found = identify(image, self.gallery, self._detector, active.embedder, active.threshold, top_k, watch.lap)
-        return Answered(active, found, watch.laps)
+        began, active = self._clock(), self.switch.models.active
+        stages = RequestStages(self.stages, ticket, active.embedder, self.gallery)
+        found = identify(lambda: read_image(read(), self._limits), stages, active.threshold, top_k)
+        wait = (self._clock() - began) * 1000 - sum(stages.laps.values())
+        return Answered(active, found, {"wait": wait, **stages.laps})
 
     def warm_up(self) -> None:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
-        self._detector.detect([np.zeros((_BLANK, _BLANK, 3), dtype=np.uint8)])
+        self.stages.detector.detect([np.zeros((_BLANK, _BLANK, 3), dtype=np.uint8)])
         embedder = self.switch.models.active.embedder
         self.gallery.search(embedder.embed(_blank(embedder.card.crop)), 1, space=embedder.space)
 
 
 @contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
-    """An Engine over the settings' gallery and model, warm; closed at the end.
+    """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
     Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `load_active`.
     """
@@ -90,11 +94,13 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         if given not in (None, reference):
             _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
         switch = Switch(load(reference), load, remember)
-        engine = Engine(gallery, open_detector(threads=settings.threads), switch, settings.limits)
-        engine.warm_up()
-        if reference == given and (stored, started_with) != (given, given):
-            remember(reference)
-        yield engine
+        work = Workload(settings.cores, settings.stuck_after, settings.drain)
+        with open_stages(open_detector(threads=1), work) as stages:
+            engine = Engine(gallery, stages, switch, settings.limits)
+            engine.warm_up()
+            if reference == given and (stored, started_with) != (given, given):
+                remember(reference)
+            yield engine
 
 
 def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Active:
@@ -115,16 +121,3 @@ def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Ac
 
 def _blank(recipe: Recipe) -> NDArray[np.uint8]:
     return np.full((1, recipe.height, recipe.width, 3), 128, dtype=np.uint8)
-
-
-class _Stopwatch:
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._last = clock()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        """Note the milliseconds since the lap before."""
-        now = self._clock()
-        self.laps[stage] = (now - self._last) * 1000
-        self._last = now

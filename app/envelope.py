@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    ClientGone,
+    DeadlinePassed,
     HostRefused,
     InternalError,
     KeyRequired,
@@ -31,6 +33,7 @@ from app.errors import (
     RequestTooSlow,
     RouteUnknown,
     SwapInProgress,
+    WorkerLost,
 )
 from app.logs import log_event
 from app.schemas import ErrorAnswer, Problem
@@ -75,10 +78,13 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         WeightsMissing: 422,
         WeightsUnreadable: 422,
         RateLimited: 429,
+        ClientGone: 499,
+        DeadlinePassed: 503,
         DeviceUnavailable: 503,
         GalleryError: 503,
         NotReady: 503,
         Overloaded: 503,
+        WorkerLost: 503,
     }
 )
 """The class itself or its nearest base; what is not here is the server's own trouble: 500."""

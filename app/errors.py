@@ -21,7 +21,11 @@ FacesError
 ├── SwapInProgress       another swap has not finished
 ├── NoPreviousModel      nothing to go back to
 ├── Overloaded           too many requests are waiting
+├── DeadlinePassed       its turn did not come in time
+├── ClientGone           nobody waits for the answer any more
 ├── NotReady             the service cannot answer now
+├── WorkerLost           what computed the answer broke down
+│   └── WorkerStuck      … or does not come to an end
 ├── InternalError        what nobody foresaw; the log says more
 ├── ServiceUnreachable   (client) nobody answers at the URL
 └── ServiceRefused       (client) the service answered with an error
@@ -121,8 +125,24 @@ class Overloaded(FacesError):
     code = "overloaded"
 
 
+class DeadlinePassed(FacesError):
+    code = "deadline_passed"
+
+
+class ClientGone(FacesError):
+    code = "client_gone"
+
+
 class NotReady(FacesError):
     code = "not_ready"
+
+
+class WorkerLost(FacesError):
+    code = "worker_lost"
+
+
+class WorkerStuck(WorkerLost):
+    code = "worker_stuck"
 
 
 class InternalError(FacesError):

@@ -15,7 +15,11 @@ from index.answers import ModelAnswer, PhotoAnswer, Schema, ThresholdAnswer
 class IdentifyAnswer(PhotoAnswer):
     request_id: str
     timings_ms: Annotated[
-        dict[str, float], Field(description="Milliseconds by stage: decode, detect, quality, align, embed, search.")
+        dict[str, float],
+        Field(
+            description="Milliseconds by stage: decode, detect, quality, align, embed, search (of a run that several "
+            "requests share, all of it); and wait, for a turn at any of them."
+        ),
     ]
 
     @classmethod

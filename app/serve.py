@@ -13,9 +13,9 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from app.admission import Admission
 from app.engine import Engine, open_engine
 from app.errors import CannotListen
-from app.gate import Gate
 from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
@@ -52,7 +52,7 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
         trust = trust_of(settings, keyring, loopback=is_loopback(listener), name=url_of(listener))
         app = create_app(
             engine,
-            gate=Gate(settings.cores, settings.waiting, settings.patience),
+            admission=Admission(settings.cores + settings.waiting, settings.patience),
             limits=settings.limits,
             trust=trust,
             paths_allowed=not trust.exposed,

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
 from app.envelope import handle_errors
-from app.gate import Gate
 from app.middleware import BodyLimit, Requests
 from app.routes import health, identify, models
 from app.routes.service import Service
@@ -20,7 +20,7 @@ from app.security import anybody
 from app.trust import Trust
 from faces.image import ImageLimits
 
-_SPARE: Final = 8  # threads beside those that identify: health, swaps, and saying no to whoever finds no room
+_SPARE: Final = 8  # threads beside those of requests that were let in: health and swaps
 
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\
@@ -29,19 +29,24 @@ requests are in flight. Errors of every kind have the shape of `ErrorAnswer`; `x
 
 
 def create_app(
-    engine: Engine, *, gate: Gate, limits: ImageLimits, trust: Trust | None = None, paths_allowed: bool = False
+    engine: Engine,
+    *,
+    admission: Admission,
+    limits: ImageLimits,
+    trust: Trust | None = None,
+    paths_allowed: bool = False,
 ) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
-    gate: how many requests compute and wait. limits: of an upload. trust: None: of whoever asks, as on loopback.
-    paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
+    admission: how many requests are let in, and for how long. limits: of an upload. trust: None: of whoever asks, as on
+    loopback. paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
     """
     trust = trust or Trust(anybody(), exposed=False)
-    service = Service(engine, gate, paths_allowed)
+    service = Service(engine, admission, paths_allowed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = gate.slots + gate.waiting + _SPARE
+        anyio.to_thread.current_default_thread_limiter().total_tokens = admission.room + _SPARE
         yield
 
     app = FastAPI(

@@ -76,9 +76,11 @@ class Settings(BaseSettings):
     threshold: Annotated[float | None, Field(ge=-1, le=1)] = None
     """A cosine that decides for every model instead of the calibrated thresholds; it stands for no known FPIR."""
     waiting: Annotated[int, Field(ge=0)] = 32
-    """Requests that may wait for a core; the next one is answered 503."""
+    """Requests that may be in the service beside one a core; the next one is answered 503."""
     patience: PositiveFloat = 10.0
-    """Seconds that a request waits before it is answered 503."""
+    """Seconds after which a request that still waits for its turn is answered 503."""
+    stuck_after: PositiveFloat = 60.0
+    """Seconds that one run of a network, or one search, may take before its requests are answered 503."""
     drain: PositiveInt = 30
     """Seconds that requests in flight may take once the service was told to stop."""
     max_bytes: PositiveInt = ImageLimits().bytes

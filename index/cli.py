@@ -15,7 +15,7 @@ from index.build import build_gallery, find_people, photo_bytes
 from index.calibrate import Calibration, chosen, current_threshold, measured_here
 from index.errors import NothingToEnrol
 from index.gallery import LocalGallery, open_gallery, open_or_create_gallery
-from index.identify import identify
+from index.identify import OneByOne, identify
 from index.plot import picture, require_plot, write_plot
 from index.probes import read_probes
 from index.trials import Probes
@@ -79,7 +79,8 @@ def search(
             if threshold is None
             else chosen(threshold, gallery, found.card)
         )
-        answer = identify(image, gallery, open_detector(), open_embedder(found), by, top_k)
+        stages = OneByOne(gallery, open_detector(), open_embedder(found))
+        answer = identify(lambda: image, stages, by, top_k)
     _print(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
 

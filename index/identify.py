@@ -1,15 +1,52 @@
 """One photo against a gallery: every face, its Candidates and a Decision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from faces.align import Image
 from faces.detect import Detects, Face
-from faces.embed import ModelEmbedder
+from faces.embed import Crops, ModelEmbedder, Vectors
 from faces.pipeline import align_faces
 from faces.quality import Quality, assess
+from faces.space import Recipe
 from index.gallery import Candidate, GalleryStats, LocalGallery
 from index.threshold import Decision, Threshold, decide
+
+Photo = Callable[[], Image]
+"""Reads a photo when its turn has come, so that one that waits takes no memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What is left of a photo once it was looked at."""
+
+    width: int
+    height: int
+    """Pixels, as the photo's EXIF orientation shows it."""
+    faces: tuple[Face, ...]
+    """The detector's best first."""
+    qualities: tuple[Quality, ...]
+    crops: Crops
+    """(n, h, w, 3): a Crop of each face."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """The Candidates of each probe, best first, and the gallery that named them."""
+
+    gallery: GalleryStats
+    candidates: Sequence[Sequence[Candidate]]
+
+
+class Stages(Protocol):
+    """Who does the work of `identify`. Each stage stands by itself: several photos may share one run of it."""
+
+    def look(self, photo: Photo) -> Looked: ...
+
+    def embed(self, crops: Crops) -> Vectors: ...
+
+    def search(self, probes: Vectors, top_k: int) -> Near: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,33 +72,48 @@ class Identified:
     """The detector's best first."""
 
 
-def identify(
-    image: Image,
-    gallery: LocalGallery,
-    detector: Detects,
-    embedder: ModelEmbedder,
-    threshold: Threshold,
-    top_k: int,
-    lap: Callable[[str], None] = lambda _: None,
-) -> Identified:
-    """Every face with its top_k Candidates and a Decision. Raises SpaceMismatch, ProbesInvalid.
-
-    lap: told the name of each stage when it ends: detect, quality, align, embed, search.
-    """
-    (faces,) = detector.detect([image])
-    lap("detect")
-    qualities = [assess(image, face) for face in faces]
-    lap("quality")
-    crops = align_faces(image, faces, embedder.card.crop)
-    lap("align")
-    probes = embedder.embed(crops)
-    lap("embed")
-    stats = gallery.stats()
-    found = gallery.search(probes, top_k, space=embedder.space)
-    lap("search")
-    height, width = image.shape[:2]
+def identify(photo: Photo, stages: Stages, threshold: Threshold, top_k: int) -> Identified:
+    """Every face with its top_k Candidates and a Decision. Raises what the stages raise."""
+    looked = stages.look(photo)
+    probes = stages.embed(looked.crops)
+    near = stages.search(probes, top_k)
     answers = (
         FoundFace(face, quality, tuple(candidates), decide(candidates, threshold))
-        for face, quality, candidates in zip(faces, qualities, found, strict=True)
+        for face, quality, candidates in zip(looked.faces, looked.qualities, near.candidates, strict=True)
     )
-    return Identified(stats, width, height, tuple(answers))
+    return Identified(near.gallery, looked.width, looked.height, tuple(answers))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneByOne:
+    """Stages for a program that has one photo at a time. `search` raises SpaceMismatch, ProbesInvalid."""
+
+    gallery: LocalGallery
+    detector: Detects
+    embedder: ModelEmbedder
+
+    def look(self, photo: Photo) -> Looked:
+        return look(photo, self.detector, self.embedder.card.crop)
+
+    def embed(self, crops: Crops) -> Vectors:
+        return self.embedder.embed(crops)
+
+    def search(self, probes: Vectors, top_k: int) -> Near:
+        return Near(self.gallery.stats(), self.gallery.search(probes, top_k, space=self.embedder.space))
+
+
+def look(photo: Photo, detector: Detects, recipe: Recipe, lap: Callable[[str], None] = lambda _: None) -> Looked:
+    """What a photo shows.
+
+    lap: told the name of each step when it ends: decode, detect, quality, align.
+    """
+    image = photo()
+    lap("decode")
+    (faces,) = detector.detect([image])
+    lap("detect")
+    qualities = tuple(assess(image, face) for face in faces)
+    lap("quality")
+    crops = align_faces(image, faces, recipe)
+    lap("align")
+    height, width = image.shape[:2]
+    return Looked(width, height, tuple(faces), qualities, crops)

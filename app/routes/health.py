@@ -11,6 +11,7 @@ from app.schemas import StatusAnswer
 from faces.errors import FacesError
 
 _REMEDY: Final = "Look at the service's log, and run index check."
+_RESTART: Final = "Look at the service's log, and start it anew."
 
 router = APIRouter(tags=["health"])
 
@@ -26,9 +27,11 @@ async def healthz() -> StatusAnswer:
     responses=problems(NotReady("the gallery does not answer", "gallery_unavailable", _REMEDY)),
 )
 def readyz(service: ServiceDep) -> StatusAnswer:
-    """The gallery can be read. Model and warm-up come before the first request is accepted."""
+    """The gallery can be read, and photos find a worker. Model and warm-up come before the first request."""
     try:
         service.engine.gallery.stats()
     except FacesError as error:
         raise NotReady("the gallery does not answer", error.code, _REMEDY) from error
+    if (trouble := service.engine.stages.workers.trouble) is not None:
+        raise NotReady("photos are not answered", trouble, _RESTART)
     return StatusAnswer()

@@ -70,7 +70,7 @@ def held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleName
         assert events.go_on.wait(30)
         return detect(images)
 
-    monkeypatch.setattr(engine._detector, "detect", hold)
+    monkeypatch.setattr(engine.stages.detector, "detect", hold)
     yield events
     events.go_on.set()
 
@@ -85,7 +85,7 @@ def url(engine: Engine, settings: Settings) -> Iterator[str]:
     """The service on loopback, so a model may be named by its path; over a real socket, as every client meets it."""
     unhurried = settings.model_copy(update={"rate": 0})
     trust = trust_of(unhurried, Keyring(engine.gallery.store), loopback=True, name="here")
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), trust=trust, paths_allowed=True)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), trust=trust, paths_allowed=True)
     with parts.served(app) as served:
         yield served
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image as Pillow
 
-from app.gate import Gate
+from app.admission import Admission, Ticket
 from app.serve import bind, protocol, url_of
 from app.settings import Settings
 from faces.align import ARCFACE_112, Image
@@ -116,8 +117,12 @@ def settings(gallery: Path, model: Path | None, **options: object) -> Settings:
     return Settings(gallery=gallery, model=model and str(model), threads=1, **options)
 
 
-def gate(slots: int = 2, waiting: int = 32, patience: float = 10.0) -> Gate:
-    return Gate(slots, waiting, patience)
+def admission(room: int = 34, patience: float = 60.0) -> Admission:
+    return Admission(room, patience)
+
+
+def ticket(deadline: float = math.inf) -> Ticket:
+    return Ticket(deadline)
 
 
 def make_key(gallery: Path, *scopes: str, collections: Sequence[str] = ()) -> str:

@@ -78,7 +78,7 @@ def small(engine):
     """A service that takes photos of 1,000 bytes at most."""
     limits = ImageLimits(bytes=1000)
     with (
-        parts.served(create_app(engine, gate=parts.gate(), limits=limits)) as url,
+        parts.served(create_app(engine, admission=parts.admission(), limits=limits)) as url,
         httpx.Client(base_url=url) as client,
     ):
         yield client

@@ -21,7 +21,7 @@ def ask():
 
     def asked(method, path, *, base="http://127.0.0.1:8000", exposed=False, hosts=None, origins=(), **headers):
         trust = Trust(anybody(), exposed, None if hosts is None else frozenset(hosts), frozenset(origins))
-        app = create_app(None, gate=parts.gate(), limits=ImageLimits(), trust=trust)
+        app = create_app(None, admission=parts.admission(), limits=ImageLimits(), trust=trust)
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return anyio.run(partial(client.request, method, path, headers=sent))

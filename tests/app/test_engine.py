@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from app.engine import Engine, open_engine
+from app.stages import Workload, open_stages
 from faces.errors import ImageUnreadable
 from faces.image import ImageLimits
 from index.errors import NotCalibrated
@@ -12,19 +13,24 @@ from tests.app import parts
 from tests.app.parts import BLACK, RED, photo
 
 
-def test_each_stage_has_its_milliseconds(engine):
-    clock = itertools.accumulate(itertools.count()).__next__  # 0, 1, 3, 6, … seconds
-    timed = Engine(engine.gallery, parts.SquareDetector(), engine.switch, ImageLimits(), clock)
-    stages = ("decode", "detect", "quality", "align", "embed", "search")
-    assert timed.identify(photo(RED), 1).timings_ms == {
-        stage: 1000.0 * lap for lap, stage in enumerate(stages, start=1)
-    }
+def identify(engine, data, top_k=1):
+    return engine.identify(lambda: data, top_k, parts.ticket())
+
+
+def test_each_stage_has_its_milliseconds_and_what_is_left_is_waiting(engine):
+    """One clock that goes 0, 1, 3, 6, … seconds: read by the engine, for every lap of the stages, and by the engine."""
+    clock = itertools.accumulate(itertools.count()).__next__
+    with open_stages(parts.SquareDetector(), Workload(1, 60, 60), clock) as stages:
+        timed = Engine(engine.gallery, stages, engine.switch, ImageLimits(), clock)
+        laps = dict(identify(timed, photo(RED)).timings_ms)
+    assert laps.pop("wait") == 1000 * (1 + 6 + 8 + 10)
+    assert laps == {"decode": 2000, "detect": 3000, "quality": 4000, "align": 5000, "embed": 7000, "search": 9000}
 
 
 def test_a_photo_without_a_face_goes_through_all_stages(engine):
-    answered = engine.identify(photo(BLACK), 1)
+    answered = identify(engine, photo(BLACK))
     assert answered.found.faces == ()
-    assert len(answered.timings_ms) == 6
+    assert len(answered.timings_ms) == 7
 
 
 def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
@@ -35,8 +41,8 @@ def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
         engine.switch.activate(str(models["student"]))
         return detect(images)
 
-    monkeypatch.setattr(engine._detector, "detect", swap_then_detect)
-    answered = engine.identify(photo(RED), 1)
+    monkeypatch.setattr(engine.stages.detector, "detect", swap_then_detect)
+    answered = identify(engine, photo(RED))
     assert answered.active.card.name == "teacher"
     assert answered.found.faces[0].decision.threshold.model_id == parts.model_id(models["teacher"])
     assert engine.switch.models.active.card.name == "student"
@@ -44,7 +50,7 @@ def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
 
 def test_a_damaged_photo_is_an_error(engine):
     with pytest.raises(ImageUnreadable):
-        engine.identify(photo(RED)[:50], 1)
+        identify(engine, photo(RED)[:50])
 
 
 def test_a_threshold_that_a_user_chose_holds_for_every_model_and_stands_for_no_fpir(settings, models, monkeypatch):

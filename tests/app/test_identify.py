@@ -59,7 +59,7 @@ def test_the_answer_has_the_promised_shape(client, models):
     assert answer["gallery"].keys() == {"subjects", "templates", "version"}
     assert (answer["gallery"]["subjects"], answer["gallery"]["templates"]) == (2, 2)
     assert answer["image"] == {"width": 40, "height": 40}
-    assert answer["timings_ms"].keys() == {"decode", "detect", "quality", "align", "embed", "search"}
+    assert answer["timings_ms"].keys() == {"wait", "decode", "detect", "quality", "align", "embed", "search"}
     (face,) = answer["faces"]
     assert face["box"] == {"x_min": 0, "y_min": 0, "x_max": 40, "y_max": 40}
     assert len(face["landmarks"]) == 5

@@ -115,7 +115,7 @@ def test_a_request_of_another_shape_is_refused(client, body):
 
 
 def test_beyond_loopback_a_model_is_a_name_never_a_path(engine, models):
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=False)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), paths_allowed=False)
     with parts.served(app) as url, httpx.Client(base_url=url) as client:
         for path in (models["student"], "onnx:/etc/passwd", "../models", "."):
             response = activate(client, path)

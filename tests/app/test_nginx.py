@@ -73,7 +73,7 @@ def proxied(engine, gallery_path, certificate, token, tmp_path, monkeypatch):
     monkeypatch.setenv("HEIRLOOM_BURST", "40")
     settings = Settings(gallery=gallery_path)
     trust = trust_of(settings, Keyring(engine.gallery.store), loopback=True, name="here")
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(bytes=20_000), trust=trust)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(bytes=20_000), trust=trust)
     with parts.served(app) as url:
         yield from nginx(tmp_path, url.removeprefix("http://"), certificate)
 

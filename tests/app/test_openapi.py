@@ -23,7 +23,7 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
 def document():
-    return create_app(None, gate=parts.gate(), limits=ImageLimits()).openapi()
+    return create_app(None, admission=parts.admission(), limits=ImageLimits()).openapi()
 
 
 def test_the_document_changes_only_on_purpose():
@@ -56,7 +56,7 @@ def locked(engine, gallery_path):
     keyring, now = Keyring(engine.gallery.store), partial(datetime.now, UTC)
     access = Access(keyring, open_allowed=False, rate=None, now=now, ticks=time.monotonic)
     trust = Trust(access, exposed=False)
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), trust=trust, paths_allowed=True)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), trust=trust, paths_allowed=True)
     with parts.served(app) as url:
         yield url, token
 

@@ -1,20 +1,40 @@
-"""More requests than the service takes, and requests in flight when it stops."""
+"""More requests than the service takes, clients that leave, workers that hang, and requests in flight when it stops."""
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from app.service import create_app
 from faces.image import ImageLimits
 from tests.app import parts
-from tests.app.parts import RED, photo
+from tests.app.parts import BLUE, GREEN, RED, photo
+
+
+@pytest.fixture
+def ask(url):
+    """Ask in another thread: the answer to be."""
+    with ThreadPoolExecutor(20) as pool:
+        yield lambda data, **query: pool.submit(
+            httpx.post, f"{url}/identify", files={"image": data}, timeout=60, **query
+        )
+
+
+def waiting(engine):
+    """Photos that nobody looks at yet."""
+    return engine.stages.workers.waiting(engine.stages.looking)
+
+
+def error_of(answer):
+    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_who_finds_no_room_is_told_so_and_health_still_answers(engine, held):
-    gate = parts.gate(slots=1, waiting=2)
+    admission = parts.admission(room=3)
     with (
-        parts.served(create_app(engine, gate=gate, limits=ImageLimits())) as url,
+        parts.served(create_app(engine, admission=admission, limits=ImageLimits())) as url,
         httpx.Client(base_url=url, timeout=60) as client,
         ThreadPoolExecutor(20) as pool,
     ):
@@ -30,8 +50,72 @@ def test_who_finds_no_room_is_told_so_and_health_still_answers(engine, held):
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
 
 
+def test_a_turn_that_does_not_come_in_the_time_that_the_client_gave_is_refused(held, ask):
+    first = ask(photo(RED))
+    assert held.inside.wait(30)
+    late = ask(photo(GREEN), headers={"x-timeout": "0.001"})
+    answer = late.result(60)  # the supervisor looks every second
+    assert error_of(answer) == (503, "deadline_passed")
+    assert answer.headers["retry-after"] == "1"
+    held.go_on.set()
+    assert first.result(60).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+def test_a_time_that_is_none_is_refused(ask, seconds):
+    assert error_of(ask(photo(RED), headers={"x-timeout": seconds}).result(60)) == (400, "invalid_request")
+
+
+def test_a_client_that_leaves_while_waiting_costs_nothing(engine, held, ask, url, monkeypatch):
+    looked, detect = [], engine.stages.detector.detect
+    monkeypatch.setattr(engine.stages.detector, "detect", lambda images: looked.extend(images) or detect(images))
+    first = ask(photo(RED))
+    assert held.inside.wait(30)
+    request = httpx.Request("POST", f"{url}/identify", files={"image": photo(BLUE)})
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((request.url.host, request.url.port)) as leaving:
+        leaving.sendall(f"POST /identify HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        parts.wait_until(lambda: waiting(engine) == 1)
+    parts.wait_until(lambda: waiting(engine) == 0)
+    last = ask(photo(GREEN))
+    parts.wait_until(lambda: waiting(engine) == 1)
+    held.go_on.set()
+    for answer, subject in ((first, "red"), (last, "green")):
+        assert answer.result(60).json()["faces"][0]["decision"]["subject_id"] == subject
+    assert len(looked) == 2
+
+
+def test_a_worker_that_hangs_is_replaced_and_the_others_are_answered(engine, held, ask):
+    engine.stages.workers._stuck_after = 0.0
+    stuck = ask(photo(RED))
+    assert held.inside.wait(30)
+    answer = stuck.result(60)
+    assert error_of(answer) == (503, "worker_stuck")
+    assert "retry-after" in answer.headers
+    engine.stages.workers._stuck_after = 60.0
+    held.go_on.set()
+    assert ask(photo(GREEN)).result(60).json()["faces"][0]["decision"]["subject_id"] == "green"
+
+
+def test_a_service_whose_workers_keep_dying_is_not_ready(client, engine, monkeypatch):
+    def die(_):
+        raise SystemExit
+
+    monkeypatch.setattr(engine.stages.detector, "detect", die)
+    for _ in range(3):
+        assert client.get("/readyz").status_code == 200
+        assert error_of(client.post("/identify", files={"image": photo(RED)})) == (503, "worker_lost")
+    assert error_of(client.get("/readyz")) == (503, "not_ready")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_photo_that_cannot_be_read_does_not_harm_its_neighbours(ask):
+    asked = [ask(photo(RED) if i % 2 else photo(RED)[:60]) for i in range(12)]
+    assert [answer.result(60).status_code for answer in asked] == [422, 200] * 6
+
+
 def test_a_service_that_stops_answers_what_it_has_begun(engine, held):
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits())
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits())
     with ThreadPoolExecutor(1) as pool:
         with parts.served(app) as url:
             asked = pool.submit(httpx.post, f"{url}/identify", files={"image": photo(RED)}, timeout=60)

@@ -72,7 +72,7 @@ def url(people: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory)
             gallery.enrol(subject, [Template(best.embedding, embedder.model_id)], space=embedder.space)
     settings = Settings(gallery=path, model="dlib", threshold=THRESHOLD)
     with open_engine(settings) as engine:
-        app = create_app(engine, gate=parts.gate(), limits=settings.limits, paths_allowed=True)
+        app = create_app(engine, admission=parts.admission(), limits=settings.limits, paths_allowed=True)
         with parts.served(app) as served:
             yield served
 

@@ -207,7 +207,7 @@ def test_the_word_of_a_named_proxy_is_taken_and_of_nobody_else(peer, statuses):
     """Two callers behind it; or one that claims to be two."""
     access = Access(Keys(ENROL), open_allowed=False, rate=RateLimit(Rate(1, 1)), now=lambda: NOW, ticks=lambda: 0.0)
     trust = Trust(access, exposed=True, proxies=("10.0.0.0/24",))
-    app = create_app(None, gate=parts.gate(), limits=ImageLimits(), trust=trust)
+    app = create_app(None, admission=parts.admission(), limits=ImageLimits(), trust=trust)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(peer, 1)), base_url="http://here")
     callers = ("203.0.113.1", "203.0.113.2")
     assert [answer(client, "/v1/models", x_forwarded_for=caller)[0] for caller in callers] == statuses
@@ -222,7 +222,7 @@ def test_being_too_fast_is_429_and_says_when_to_come_back(service):
 
 
 def test_every_address_but_health_asks_who_is_there():
-    app = create_app(None, gate=parts.gate(), limits=ImageLimits())
+    app = create_app(None, admission=parts.admission(), limits=ImageLimits())
     routes = [context.original_route for context in iter_route_contexts(app.routes)]
     assert {route.path for route in routes if not asks_who_is_there(route)} == OPEN
 
@@ -235,7 +235,7 @@ def asks_who_is_there(route):
 def test_who_is_refused_is_refused_before_a_byte_is_read(keyring, status):
     """FastAPI alone would take the whole body first."""
     access = Access(keyring, open_allowed=False, rate=None, now=lambda: NOW, ticks=lambda: 0.0)
-    app = create_app(None, gate=parts.gate(), limits=ImageLimits(), trust=Trust(access, exposed=True))
+    app = create_app(None, admission=parts.admission(), limits=ImageLimits(), trust=Trust(access, exposed=True))
     read = []
 
     async def body():

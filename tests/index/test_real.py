@@ -11,7 +11,7 @@ from faces.models import find_model, open_embedder
 from index.build import build_gallery, find_people
 from index.calibrate import calibrate, chosen
 from index.gallery import create_gallery
-from index.identify import identify
+from index.identify import OneByOne, identify
 
 pytestmark = pytest.mark.real
 
@@ -40,8 +40,9 @@ def test_people_are_known_again_on_other_photos_and_strangers_are_not(shared, de
         assert (report.enrolled, report.skipped, report.subjects) == (PEOPLE, (), PEOPLE)
 
         def decided(photo: Path) -> str | None:
-            image = read_image(photo.read_bytes())
-            answer = identify(image, gallery, detector, teacher, calibrate(gallery, teacher.card, 0.1), top_k=1)
+            stages = OneByOne(gallery, detector, teacher)
+            by = calibrate(gallery, teacher.card, 0.1)
+            answer = identify(lambda: read_image(photo.read_bytes()), stages, by, top_k=1)
             return max(answer.faces, key=lambda found: found.face.box[2] - found.face.box[0]).decision.subject_id
 
         again = {name: decided(known[name][1]) for name in list(known)[:PEOPLE]}
@@ -54,6 +55,7 @@ def test_every_face_of_a_group_photo_has_an_answer(shared, detector, teacher, pa
     scene = shared / SCENE
     with create_gallery(path, teacher.space) as gallery:
         by = chosen(0.92, gallery, teacher.card)
-        answer = identify(read_image(scene.read_bytes()), gallery, detector, teacher, by, top_k=3)
+        stages = OneByOne(gallery, detector, teacher)
+        answer = identify(lambda: read_image(scene.read_bytes()), stages, by, top_k=3)
     assert len(answer.faces) >= SCENE_FACES
     assert all(face.candidates == () and face.decision.subject_id is None for face in answer.faces)

@@ -1,0 +1,80 @@
+"""Who is let in to have something computed, until when, and how it is told that nobody wants the answer any more."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from typing import Any, Final
+
+from app.batching import Item, Result, Stage
+from app.errors import ClientGone, Overloaded
+from app.workers import Workers
+
+_REMEDY: Final = "Try again after a moment (Retry-After), or send fewer requests at once."
+
+
+class Ticket:
+    """One request's claim on results: until its deadline, or until it is cancelled. Safe to cancel from any thread."""
+
+    def __init__(self, deadline: float) -> None:
+        """deadline: on the Workers' clock."""
+        self.deadline: Final = deadline
+        self._lock = threading.Lock()
+        self._awaited: Future[Any] | None = None
+        self._cancelled = False
+
+    def result(self, workers: Workers, stage: Stage[Item, Result], item: Item) -> Result:
+        """Submit an item and wait for its result.
+
+        Raises ClientGone when cancelled, DeadlinePassed, WorkerLost, NotReady, and what was raised for the item.
+        """
+        with self._lock:
+            if self._cancelled:
+                raise _gone(stage.name)
+            self._awaited = future = workers.submit(stage, item, self.deadline)
+        try:
+            return future.result()
+        except CancelledError:
+            raise _gone(stage.name) from None
+
+    def cancel(self) -> None:
+        """What has not begun to be computed for this request never is."""
+        with self._lock:
+            self._cancelled = True
+            if self._awaited is not None:
+                self._awaited.cancel()
+
+
+class Admission:
+    """Lets `room` requests in; the next one is refused at once."""
+
+    def __init__(self, room: int, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """patience: seconds that a request may wait for its turns. clock: that of the Workers."""
+        self.room: Final = room
+        self.patience: Final = patience
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def enter(self, timeout: float | None = None) -> Iterator[Ticket]:
+        """A Ticket, cancelled at the end. Raises Overloaded when there is no room.
+
+        timeout: seconds after which the caller has no use for an answer, if that is less than `patience`.
+        """
+        with self._lock:
+            if self._inside == self.room:
+                raise Overloaded("too many requests are waiting", self.room, _REMEDY)
+            self._inside += 1
+        ticket = Ticket(self._clock() + min(self.patience, self.patience if timeout is None else timeout))
+        try:
+            yield ticket
+        finally:
+            ticket.cancel()
+            with self._lock:
+                self._inside -= 1
+
+
+def _gone(stage: str) -> ClientGone:
+    return ClientGone("nobody waits any longer for", stage, "Keep the connection open until the answer is there.")
