@@ -11,19 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.admission import Ticket
+from app.idempotency import Once
 from app.references import absolute, starting_model
 from app.settings import Settings
 from app.stages import RequestStages, SharedStages, Workload, open_stages
 from app.swap import Active, Switch
+from app.thresholds import Thresholds
+from app.trail import Trail
+from app.view import Rule, View
 from faces.detect import open_detector
-from faces.image import ImageLimits, read_image
+from faces.image import ImageLimits
 from faces.models import find_model, open_embedder
 from faces.space import Recipe
-from index.calibrate import chosen, current_threshold
-from index.gallery import LocalGallery, open_gallery
+from index.gallery import LocalGallery, open_gallery, utc_now
+from index.guard import Mode
 from index.identify import Identified, identify
+from index.repeats import Repeats
+from index.threshold import Threshold
 
 _LOG: Final = logging.getLogger(__name__)
+_FPIR: Final = 0.01
 _BLANK: Final = 256  # pixels a side of the photo that warms the detector up: no stage of the cascade is skipped by size
 
 
@@ -35,6 +42,8 @@ class Answered:
     found: Identified
     timings_ms: Mapping[str, float]
     """Milliseconds by step: decode, detect, quality, align, embed, search; and wait, for a turn at any of them."""
+    thresholds: tuple[Threshold, ...] = ()
+    """Of this model in this collection, at several FPIRs, the highest first."""
 
 
 class Engine:
@@ -47,25 +56,53 @@ class Engine:
         switch: Switch,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
+        *,
+        thresholds: Thresholds | None = None,
+        guard: Mode = "flag",
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
         self.switch: Final = switch
+        self.thresholds: Final = thresholds or Thresholds(_FPIR)
+        self.guard: Final[Mode] = guard
+        self.trail: Final = Trail(gallery.store)
+        self.once: Final = Once(Repeats(gallery.store), utc_now)
         self._limits = limits
         self._clock = clock
 
-    def identify(self, read: Callable[[], bytes], top_k: int, ticket: Ticket) -> Answered:
+    def identify(
+        self,
+        read: Callable[[], bytes],
+        top_k: int,
+        ticket: Ticket,
+        *,
+        gallery: LocalGallery | None = None,
+        rule: Rule | None = None,
+        only_good: bool = False,
+    ) -> Answered:
         """Every face of a photo (JPEG, PNG or WebP bytes), each with its top_k Candidates and a Decision.
 
-        read: called when the photo's turn has come, on another thread.
-        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable, and what `Ticket.result` raises. A photo without a
-        face has no faces: no error.
+        read: called when the photo's turn has come, on another thread. gallery: a collection, None: the one that the
+        service was started with. only_good: see `index.identify`.
+        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable, SpaceMismatch, NotCalibrated, and what
+        `Ticket.result` raises. A photo without a face has no faces: no error.
         """
-        began, active = self._clock(), self.switch.models.active
-        stages = RequestStages(self.stages, ticket, active.embedder, self.gallery)
-        found = identify(lambda: read_image(read(), self._limits), stages, active.threshold, top_k)
-        wait = (self._clock() - began) * 1000 - sum(stages.laps.values())
-        return Answered(active, found, {"wait": wait, **stages.laps})
+        began, view = self._clock(), self.view(gallery or self.gallery, ticket)
+        threshold = view.threshold(rule or Rule())
+        found = identify(view.photo(read), view.stages, threshold, top_k, only_good=only_good)
+        wait = (self._clock() - began) * 1000 - sum(view.stages.laps.values())
+        thresholds = self.thresholds.several(view.gallery, view.active.card)
+        return Answered(view.active, found, {"wait": wait, **view.stages.laps}, thresholds)
+
+    def view(self, gallery: LocalGallery, ticket: Ticket) -> View:
+        """What a request works with from its start to its end, whatever is swapped meanwhile."""
+        active = self.switch.models.active
+        stages = RequestStages(self.stages, ticket, active.embedder, gallery)
+        return View(active, gallery, stages, self.thresholds, self._limits)
+
+    def collection(self, name: str) -> LocalGallery:
+        """Raises CollectionUnknown."""
+        return self.gallery if name == self.gallery.collection else self.gallery.store.gallery(name)
 
     def warm_up(self) -> None:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
@@ -82,9 +119,10 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     """
     given = settings.model and absolute(settings.model)
     with open_gallery(settings.gallery) as gallery:
+        thresholds = Thresholds(settings.fpir, settings.threshold)
 
         def load(reference: str) -> Active:
-            return load_active(reference, gallery, settings)
+            return load_active(reference, gallery, settings, thresholds)
 
         def remember(reference: str) -> None:
             gallery.set_active_model(reference, started_with=given)
@@ -96,27 +134,24 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         switch = Switch(load(reference), load, remember)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
         with open_stages(open_detector(threads=1), work) as stages:
-            engine = Engine(gallery, stages, switch, settings.limits)
+            engine = Engine(gallery, stages, switch, settings.limits, thresholds=thresholds, guard=settings.guard)
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
                 remember(reference)
             yield engine
 
 
-def load_active(reference: str, gallery: LocalGallery, settings: Settings) -> Active:
+def load_active(reference: str, gallery: LocalGallery, settings: Settings, thresholds: Thresholds) -> Active:
     """Open the Model of this name for this gallery: same Space, warm, with its threshold.
 
-    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `current_threshold`.
+    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `Thresholds.deciding`.
     """
     model = find_model(reference)
     gallery.require_space(model.card.space)
     embedder = open_embedder(model, threads=settings.threads)
     embedder.embed(_blank(model.card.crop))
-    if settings.threshold is None:
-        threshold = current_threshold(gallery, model.card, settings.fpir)
-    else:
-        threshold = chosen(settings.threshold, gallery, model.card)
-    return Active(absolute(reference), embedder, threshold)
+    thresholds.refresh(gallery, model.card)
+    return Active(absolute(reference), embedder, thresholds.deciding(gallery, model.card))
 
 
 def _blank(recipe: Recipe) -> NDArray[np.uint8]:

@@ -56,6 +56,7 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
             limits=settings.limits,
             trust=trust,
             paths_allowed=not trust.exposed,
+            expiry_every=settings.expiry_every,
         )
         _listen(listener, settings.host, settings.port)
         report(Started(engine, url_of(listener), trust.exposed, keyring.any()))

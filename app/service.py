@@ -1,11 +1,12 @@
 """The HTTP application over an Engine."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -13,14 +14,20 @@ from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.engine import Engine
 from app.envelope import handle_errors
+from app.housekeeping import housekeeping
 from app.middleware import BodyLimit, Requests
-from app.routes import health, identify, models
-from app.routes.service import Service
+from app.routes import audit, collections, detect, faces, health, identify, models, subjects, verify
+from app.routes.service import COLLECTION, Service, named_collection
 from app.security import anybody
 from app.trust import Trust
 from faces.image import ImageLimits
+from index.gallery import utc_now
 
 _SPARE: Final = 8  # threads beside those of requests that were let in: health and swaps
+
+_PREFIX: Final = "/v1"
+_NAMED: Final = f"{_PREFIX}/collections/{{{COLLECTION}}}"
+"""Where routes of a collection are found: those of the default one, and of any."""
 
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\
@@ -35,11 +42,13 @@ def create_app(
     limits: ImageLimits,
     trust: Trust | None = None,
     paths_allowed: bool = False,
+    expiry_every: float | None = None,
 ) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
     admission: how many requests are let in, and for how long. limits: of an upload. trust: None: of whoever asks, as on
     loopback. paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
+    expiry_every: seconds between two rounds of housekeeping; None: there are none.
     """
     trust = trust or Trust(anybody(), exposed=False)
     service = Service(engine, admission, paths_allowed)
@@ -47,7 +56,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = admission.room + _SPARE
-        yield
+        async with AsyncExitStack() as stack:
+            if expiry_every is not None:
+                await stack.enter_async_context(housekeeping(engine, expiry_every, utc_now))
+            yield
 
     app = FastAPI(
         title="Heirloom",
@@ -57,7 +69,7 @@ def create_app(
         docs_url=None if trust.exposed else DOCS,
         redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
@@ -67,11 +79,21 @@ def create_app(
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trust.proxies))
     app.add_middleware(Requests)
     app.add_middleware(SecurityHeaders)  # added last, so outermost
-    for routes in (health, identify, models):
+    for routes in (health, identify, collections, models, detect, audit):
         app.include_router(routes.router)
+    for of_a_collection in (identify, verify, subjects, faces):
+        app.include_router(of_a_collection.router, prefix=_PREFIX)
+        app.include_router(of_a_collection.router, prefix=_NAMED, dependencies=[Depends(named_collection)])
     if trust.exposed:
         app.add_api_route(DOCS, _document, include_in_schema=False)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Its function's name; and where it stands, if that is under a second address."""
+    if route.path.startswith(f"{_NAMED}/"):
+        return f"{route.name}_in_collection"
+    return f"{route.name}_v1" if route.path == f"{_PREFIX}/{identify.identify.__name__}" else route.name
 
 
 async def _document() -> RedirectResponse:

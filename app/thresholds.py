@@ -58,6 +58,11 @@ class Thresholds:
         if known is None or outgrown(known.subjects, gallery.stats().subjects):
             self._tables[key] = self._made(gallery, card)
 
+    def renew(self, gallery: LocalGallery, card: ModelCard) -> None:
+        """`refresh`, where something was measured before."""
+        if (gallery.collection, card.model_id) in self._tables:
+            self.refresh(gallery, card)
+
     def forget(self, collection: str) -> None:
         """That collection was deleted: one of the same name would be another."""
         for key in [key for key in self._tables if key[0] == collection]:
@@ -85,4 +90,3 @@ class Thresholds:
         if len(table.others) < _MOST:
             table.others[fpir] = found
         return found
-

@@ -52,6 +52,5 @@ class Trail:
     def _done(self, row: Future[int], by: By, action: str) -> None:
         self._room.release()
         if error := row.exception():
-            log_event(
-                _LOG, logging.ERROR, f"not in the audit log: {action}: {error}", request_id=by.request_id, caller=by.actor
-            )
+            sentence = f"not in the audit log: {action}: {error}"
+            log_event(_LOG, logging.ERROR, sentence, request_id=by.request_id, caller=by.actor)

@@ -3,15 +3,20 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import anyio.to_thread
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
 from app.admission import Admission, Ticket
 from app.engine import Engine
+from app.security import ANYONE
+from index.gallery import By, LocalGallery
 
 Result = TypeVar("Result")
+
+COLLECTION: Final = "collection"
+"""What stands for it in an address."""
 
 Timeout = Annotated[
     float | None,
@@ -56,5 +61,30 @@ def _request_id(request: Request) -> str:
     return request_id
 
 
+def _actor(request: Request) -> str:
+    """Who asks, as the record knows them."""
+    caller = getattr(request.state, "caller", None)
+    return ANYONE if caller is None else str(caller.actor)
+
+
+def _by(request: Request) -> By:
+    return By(_actor(request), _request_id(request))
+
+
+def _collection(request: Request) -> LocalGallery:
+    """The collection that the address names, or the default one. Raises CollectionUnknown."""
+    engine = _service(request).engine
+    return engine.collection(request.path_params.get(COLLECTION, engine.gallery.collection))
+
+
+def named_collection(
+    _: Annotated[str, Path(alias=COLLECTION, description="A collection's name: GET /v1/collections lists them.")],
+) -> None:
+    """For routers under /v1/collections/{collection}: tells the document of it. Who needs it takes CollectionDep."""
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 RequestId = Annotated[str, Depends(_request_id)]
+Actor = Annotated[str, Depends(_actor)]
+ByDep = Annotated[By, Depends(_by)]
+CollectionDep = Annotated[LocalGallery, Depends(_collection)]
