@@ -28,19 +28,6 @@ TWIN: Final = 0.995
 HOPELESS: Final = 3
 """Reasons against the picture of a face that together are too many."""
 
-Reason = Literal[
-    "small",
-    "blurred",
-    "profile",
-    "tilted",
-    "uncertain_detection",
-    "several_faces",
-    "too_poor",
-    "duplicate",
-    "near_duplicate",
-    "closer_to_another_subject",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -72,19 +59,18 @@ def judge(evidence: Evidence, mode: Mode, threshold: float | None) -> Judgement:
     A photo with several faces of equal standing has no face that is meant, and one that is hardly a face (an uncertain
     detection with another reason, or three reasons) spoils what it is added to: refused in every mode but off.
     """
-    doubts = tuple(_doubts(evidence, threshold))
-    impossible = tuple(_impossible(evidence))
     if mode == "off":
         return Judgement((), evidence.quality)
-    if mode == "strict":
-        return Judgement((*impossible, *doubts), ())
-    return Judgement((*impossible, *doubts), ()) if impossible else Judgement((), doubts)
+    if evidence.several:
+        return Judgement(("several_faces",), ())  # of whichever face the rest is known, it may be the other's
+    doubts = tuple(_doubts(evidence, threshold))
+    if _is_hopeless(evidence.quality):
+        return Judgement(("too_poor", *doubts), ())
+    return Judgement(doubts, ()) if mode == "strict" else Judgement((), doubts)
 
 
-def _impossible(evidence: Evidence) -> list[str]:
-    most = HOPELESS - 1 if "uncertain_detection" in evidence.quality else HOPELESS
-    poor = len(evidence.quality) >= most
-    return [reason for reason, holds in (("several_faces", evidence.several), ("too_poor", poor)) if holds]
+def _is_hopeless(quality: Sequence[str]) -> bool:
+    return len(quality) >= (HOPELESS - 1 if "uncertain_detection" in quality else HOPELESS)
 
 
 def _doubts(evidence: Evidence, threshold: float | None) -> list[str]:

@@ -77,9 +77,7 @@ class Identified:
     """The detector's best first."""
 
 
-def identify(
-    photo: Photo, stages: Stages, threshold: Threshold, top_k: int, *, only_good: bool = False
-) -> Identified:
+def identify(photo: Photo, stages: Stages, threshold: Threshold, top_k: int, *, only_good: bool = False) -> Identified:
     """Every face with its top_k Candidates and a Decision. Raises what the stages raise.
 
     only_good: a face of which `faces.quality` has a doubt is not searched. Neither are those beyond the first hundred.
