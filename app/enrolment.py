@@ -11,7 +11,7 @@ from faces.embed import Crops, Vectors
 from faces.errors import ImageRefused
 from faces.quality import Quality
 from faces.space import digest
-from index.errors import NotCalibrated
+from index.errors import NotCalibrated, SubjectUnknown
 from index.gallery import By, Template
 from index.guard import Evidence, Judgement, Mode, Surroundings, are_several, judge, look_around
 
@@ -62,13 +62,14 @@ class _Sorted:
 
 
 def enrol_photos(
-    view: View, subject_id: str, photos: Sequence[Sent], mode: Mode, by: By
+    view: View, subject_id: str, photos: Sequence[Sent], mode: Mode, by: By, *, create: bool = False
 ) -> tuple[list[Enrolled], list[Rejected]]:
     """Enrol the face that each photo is of, in one commit; durable on return.
 
+    create: make the Subject when there is none of this id.
     Raises SubjectUnknown; EnrolmentRefused when no photo could be enrolled; SpaceMismatch; what the stages raise.
     """
-    known = {template.source for template in view.gallery.templates(subject_id)}
+    known = _sources(view, subject_id, create)
     view.gallery.require_space(view.active.card.space)
     found = _Sorted()
     for index, photo in enumerate(photos):
@@ -90,11 +91,21 @@ def enrol_photos(
         Template(vectors[row], view.active.card.model_id, seen.source, _doubts(seen, judgement))
         for row, seen, judgement in accepted
     ]
-    ids = view.gallery.enrol(subject_id, templates, space=view.active.card.space, known_only=True, actor=by)
+    ids = view.gallery.enrol(subject_id, templates, space=view.active.card.space, known_only=not create, actor=by)
     return [
         Enrolled(seen.index, seen.filename, template_id, seen.quality, judgement.flagged)
         for template_id, (_, seen, judgement) in zip(ids, accepted, strict=True)
     ], found.rejected
+
+
+def _sources(view: View, subject_id: str, create: bool) -> set[str]:
+    """Digests of the photos that the Subject has. Raises SubjectUnknown."""
+    try:
+        return {template.source for template in view.gallery.templates(subject_id)}
+    except SubjectUnknown:
+        if not create:
+            raise
+        return set()
 
 
 def _look(view: View, index: int, photo: Sent, found: _Sorted) -> None:

@@ -186,11 +186,14 @@ class ServiceUnreachable(FacesError):
 
 
 class ServiceRefused(FacesError):
-    """An error that the service answered with: its `status`, its own code in `error_code`, its own sentence."""
+    """An error that the service answered with: its `status`, its own code and details, its own sentence."""
 
     code = "service_refused"
 
-    def __init__(self, what: str, value: object, remedy: str, *, status: int, error_code: str) -> None:
+    def __init__(
+        self, what: str, value: object, remedy: str, *, status: int, error_code: str, error_details: Mapping[str, Any]
+    ) -> None:
         super().__init__(what, value, remedy)
         self.status = status
         self.error_code = error_code
+        self.error_details = error_details

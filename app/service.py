@@ -16,7 +16,7 @@ from app.engine import Engine
 from app.envelope import handle_errors
 from app.housekeeping import housekeeping
 from app.middleware import BodyLimit, Requests
-from app.routes import audit, collections, detect, faces, health, identify, models, subjects, verify
+from app.routes import audit, collections, compreface, detect, faces, health, identify, models, subjects, verify
 from app.routes.service import COLLECTION, Service, named_collection
 from app.security import anybody
 from app.trust import Trust
@@ -84,6 +84,7 @@ def create_app(
     for of_a_collection in (identify, verify, subjects, faces):
         app.include_router(of_a_collection.router, prefix=_PREFIX)
         app.include_router(of_a_collection.router, prefix=_NAMED, dependencies=[Depends(named_collection)])
+    app.include_router(compreface.router)
     if trust.exposed:
         app.add_api_route(DOCS, _document, include_in_schema=False)
     return app

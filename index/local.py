@@ -211,16 +211,25 @@ class LocalGallery:
 
     def forget(self, subject_id: str, *, actor: str | By = "cli") -> Receipt:
         """See Gallery. Waits up to half a minute for readers of other processes that keep old pages; see Receipt."""
-        return self._forget(lambda change: [(subject_id, subjects.erase(change, subject_id))], actor)[0]
+        return self.forget_all([subject_id], actor=actor)[0]
 
     def forget_template(self, subject_id: str, template_id: int, *, actor: str | By = "cli") -> Receipt:
         """One Template of a Subject, which stays. Raises SubjectUnknown, TemplateUnknown."""
+        return self.forget_templates([(subject_id, template_id)], actor=actor)[0]
+
+    def forget_templates(self, pairs: Sequence[tuple[str, int]], *, actor: str | By = "cli") -> list[Receipt]:
+        """Templates of Subjects (subject id, template id), in one commit: all or none. Raises the same."""
 
         def erase(change: Change) -> list[tuple[str, int]]:
-            templates.erase(change, subject_id, template_id)
-            return [(subject_id, 1)]
+            for subject_id, template_id in pairs:
+                templates.erase(change, subject_id, template_id)
+            return [(subject_id, 1) for subject_id, _ in pairs]
 
-        return self._forget(erase, actor)[0]
+        return self._forget(erase, actor)
+
+    def forget_all(self, subject_ids: Sequence[str], *, actor: str | By = "cli") -> list[Receipt]:
+        """`forget` for many in one commit: all or none."""
+        return self._forget(lambda change: [(each, subjects.erase(change, each)) for each in subject_ids], actor)
 
     def forget_expired(self, now: datetime, *, actor: str | By = "cli") -> list[Receipt]:
         """Every Subject whose time has come."""
