@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from app.audit import audit
 from app.client import API_KEY, DEFAULT_URL, Client
 from app.keys import keys
 from app.logs import set_up_logs
@@ -70,6 +71,7 @@ def swap(model: str | None, back: bool, url: str, as_json: bool) -> None:
 
 
 main.add_command(keys)
+main.add_command(audit)
 
 
 def _as_seen_by_the_service(model: str) -> str:

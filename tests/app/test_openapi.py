@@ -34,7 +34,7 @@ def test_every_error_is_documented_in_the_envelope_with_an_example():
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             for status, response in operation["responses"].items():
-                if status != "200":
+                if not status.startswith("2"):
                     content = response["content"]["application/json"]
                     assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}, (path, method, status)
                     assert content["examples"], (path, method, status)
@@ -71,7 +71,7 @@ def test_whatever_is_sent_the_service_answers_as_documented(locked, operation):
     described = schemathesis.openapi.from_url(f"{url}/openapi.json")[path][method.upper()]
 
     @hypothesis.given(case=described.as_strategy())
-    @hypothesis.settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=5 if "{collection}/" in path else 25, deadline=None, derandomize=True, database=None)
     def check(case):
         excluded = [positive_data_acceptance, ignored_auth]  # random bytes are no photo, and our key is not made up
         case.call_and_validate(headers={"x-api-key": token}, excluded_checks=excluded)
