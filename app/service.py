@@ -6,28 +6,24 @@ from typing import Final
 
 import anyio.to_thread
 from fastapi import Depends, FastAPI
-from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
+from app.document import NAMED, PREFIX, Documented, operation_id
 from app.engine import Engine
 from app.envelope import handle_errors
 from app.housekeeping import housekeeping
 from app.middleware import BodyLimit, Requests
 from app.routes import audit, collections, compreface, detect, faces, health, identify, models, subjects, verify
-from app.routes.service import COLLECTION, Service, named_collection
+from app.routes.service import Service, named_collection
 from app.security import anybody
 from app.trust import Trust
 from faces.image import ImageLimits
 from index.gallery import utc_now
 
 _SPARE: Final = 8  # threads beside those of requests that were let in: health and swaps
-
-_PREFIX: Final = "/v1"
-_NAMED: Final = f"{_PREFIX}/collections/{{{COLLECTION}}}"
-"""Where routes of a collection are found: those of the default one, and of any."""
 
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\
@@ -61,7 +57,7 @@ def create_app(
                 await stack.enter_async_context(housekeeping(engine, expiry_every, utc_now))
             yield
 
-    app = FastAPI(
+    app = Documented(
         title="Heirloom",
         summary="A face gallery that outlives its model.",
         description=_DESCRIPTION,
@@ -69,7 +65,7 @@ def create_app(
         docs_url=None if trust.exposed else DOCS,
         redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
@@ -82,19 +78,12 @@ def create_app(
     for routes in (health, identify, collections, models, detect, audit):
         app.include_router(routes.router)
     for of_a_collection in (identify, verify, subjects, faces):
-        app.include_router(of_a_collection.router, prefix=_PREFIX)
-        app.include_router(of_a_collection.router, prefix=_NAMED, dependencies=[Depends(named_collection)])
+        app.include_router(of_a_collection.router, prefix=PREFIX)
+        app.include_router(of_a_collection.router, prefix=NAMED, dependencies=[Depends(named_collection)])
     app.include_router(compreface.router)
     if trust.exposed:
         app.add_api_route(DOCS, _document, include_in_schema=False)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    """Its function's name; and where it stands, if that is under a second address."""
-    if route.path.startswith(f"{_NAMED}/"):
-        return f"{route.name}_in_collection"
-    return f"{route.name}_v1" if route.path == f"{_PREFIX}/{identify.identify.__name__}" else route.name
 
 
 async def _document() -> RedirectResponse:
