@@ -261,13 +261,16 @@ class RejectedPhoto(Schema):
 
 
 class EnrolmentAnswer(Schema):
+    subject_id: str
     faces: Annotated[list[EnrolledFace], Field(description="Those that are enrolled, in the order of the photos.")]
     rejected: Annotated[list[RejectedPhoto], Field(description="Those that are not, with the reasons.")]
 
     @classmethod
-    def of(cls, enrolled: Iterable[Enrolled], rejected: Iterable[Rejected]) -> "EnrolmentAnswer":
+    def of(cls, subject_id: str, enrolled: Iterable[Enrolled], rejected: Iterable[Rejected]) -> "EnrolmentAnswer":
         return cls(
-            faces=[EnrolledFace.of(face) for face in enrolled], rejected=[RejectedPhoto.of(photo) for photo in rejected]
+            subject_id=subject_id,
+            faces=[EnrolledFace.of(face) for face in enrolled],
+            rejected=[RejectedPhoto.of(photo) for photo in rejected],
         )
 
 

@@ -90,7 +90,7 @@ def _enrolled(
     enrolled, rejected = enrol_photos(view, subject_id, photos, engine.guard, by)
     counts = {"model_id": view.active.card.model_id, "enrolled": len(enrolled), "rejected": len(rejected)}
     engine.trail.note(by, "enrol_photos", collection.collection, counts, subject_id=subject_id)
-    return Reply(201, EnrolmentAnswer.of(enrolled, rejected).model_dump_json())
+    return Reply(201, EnrolmentAnswer.of(subject_id, enrolled, rejected).model_dump_json())
 
 
 def _content(images: list[UploadFile]) -> Iterator[tuple[str, bytes]]:

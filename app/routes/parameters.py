@@ -18,7 +18,7 @@ Cursor = Annotated[
 Fpir = Annotated[
     float | None,
     Query(
-        gt=0,
+        ge=1e-6,
         lt=1,
         description="Decide by the threshold at which this share of non-enrolled faces is answered with somebody.",
     ),

@@ -110,6 +110,14 @@ def test_a_request_that_is_sent_again_enrols_once(client, ada):
     assert problem(other, 422) == "idempotency_key_reused"
 
 
+def test_the_answer_that_is_kept_for_a_repeated_request_goes_with_the_subject(client, ada, gallery):
+    client.post(ada, files=files(photo(BLUE)), headers={"idempotency-key": "one"})
+    count = "SELECT count(*) FROM idempotency"
+    assert gallery.store.read(lambda connection: connection.execute(count).fetchone()) == (1,)
+    client.delete("/v1/subjects/ada")
+    assert gallery.store.read(lambda connection: connection.execute(count).fetchone()) == (0,)
+
+
 def test_one_face_is_erased_and_the_others_stay(client, ada):
     one, two = client.post(ada, files=files(photo(BLUE), photo(VIOLET))).json()["faces"]
     receipt = client.delete(f"{ada}/{one['template_id']}").json()

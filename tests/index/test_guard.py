@@ -6,7 +6,7 @@ import pytest
 from faces.detect import Face
 from index.gallery import Template, create_gallery
 from index.guard import TWIN, Evidence, Judgement, are_several, judge, look_around
-from tests.index.fakes import SPACE
+from tests.index.fakes import EAST, NORTH, SPACE, direction
 
 MATCH = 0.5
 NOTHING = Judgement((), ())
@@ -59,19 +59,13 @@ def test_faces_are_several_when_a_second_stands_out_half_as_much():
     assert not are_several([], 100, 40)
 
 
-def unit(*values):
-    row = np.zeros(SPACE.dim, np.float32)
-    row[: len(values)] = values
-    return row / np.linalg.norm(row)
-
-
 def test_a_photo_is_compared_with_its_own_subject_the_photos_before_it_and_everybody_else(tmp_path):
-    east, north, between = unit(1), unit(0, 1), unit(1, 1)
+    between = direction(1, 1)
     with create_gallery(tmp_path / "people.heirloom", SPACE) as gallery:
-        gallery.enrol("ada", [Template(east, "m")], space=SPACE)
-        gallery.enrol("bob", [Template(north, "m")], space=SPACE)
-        found = look_around(gallery, "ada", np.stack([between, between, north]), space=SPACE)
-        stranger = look_around(gallery, "zoe", east[None], space=SPACE)
+        gallery.enrol("ada", [Template(EAST, "m")], space=SPACE)
+        gallery.enrol("bob", [Template(NORTH, "m")], space=SPACE)
+        found = look_around(gallery, "ada", np.stack([between, between, NORTH]), space=SPACE)
+        stranger = look_around(gallery, "zoe", EAST[None], space=SPACE)
     half = pytest.approx(np.sqrt(0.5), abs=1e-3)
     assert [(each.own, each.other) for each in found] == [
         (half, half),
