@@ -34,8 +34,6 @@ class Started:
 
     engine: Engine
     url: str
-    exposed: bool
-    """Can others than this machine reach it?"""
     locked: bool
     """Does it ask for API keys?"""
 
@@ -59,7 +57,7 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
             expiry_every=settings.expiry_every,
         )
         _listen(listener, settings.host, settings.port)
-        report(Started(engine, url_of(listener), trust.exposed, keyring.any()))
+        report(Started(engine, url_of(listener), keyring.any()))
         uvicorn.Server(protocol(app, settings.drain)).run([listener])
 
 

@@ -43,7 +43,8 @@ def create_app(
     """The application; the Engine stays its caller's to close.
 
     admission: how many requests are let in, and for how long. limits: of an upload. trust: None: of whoever asks, as on
-    loopback. paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
+    loopback.
+    paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
     expiry_every: seconds between two rounds of housekeeping; None: there are none.
     """
     trust = trust or Trust(anybody(), exposed=False)

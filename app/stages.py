@@ -1,6 +1,6 @@
 """The stages of `index.identify` as work that requests share.
 
-What is batched was measured: docs/decisions/0012-batches-between-stages.md. Photos are looked at one by one, on as many
+What is batched was measured: docs/decisions/0018-batches-between-stages.md. Photos are looked at one by one, on as many
 threads as there are cores; Crops are embedded, and probes searched, together.
 """
 

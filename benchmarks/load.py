@@ -25,6 +25,7 @@ import click
 
 BOUNDARY = "heirloom"
 TIMEOUT = 60.0  # seconds
+IDLE = 2.0  # seconds after which a connection is not used again: the service closes it after five
 MOST_AT_ONCE = 256  # requests of the open loop that wait for an answer
 
 
@@ -35,10 +36,13 @@ class Connection:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
+        self._last = time.perf_counter()
 
     def ask(self, body: bytes) -> int:
         """The status; 0 when there was none."""
         headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+        if time.perf_counter() - self._last > IDLE:
+            self._http.close()
         try:
             if self._http.sock is None:
                 self._http.connect()
@@ -49,6 +53,8 @@ class Connection:
         except (OSError, http.client.HTTPException):
             self._http.close()
             return 0
+        finally:
+            self._last = time.perf_counter()
         return answer.status
 
 
@@ -81,7 +87,7 @@ def main() -> None:
 @click.option("--clients", default=1)
 @click.option("--seconds", default=10.0)
 def closed(url: str, folder: Path, clients: int, seconds: float) -> None:
-    bodies, record = bodies_of(folder), Record()
+    bodies, record = list(forms_of(folder).values()), Record()
 
     def client(number: int) -> None:
         connection = Connection(url)
@@ -101,14 +107,14 @@ def closed(url: str, folder: Path, clients: int, seconds: float) -> None:
 @click.option("--seconds", default=10.0)
 @click.option("--seed", default=0)
 def open_loop(url: str, folder: Path, rate: float, seconds: float, seed: int) -> None:
-    bodies, record = bodies_of(folder), Record()
-    moments, taking = zip(arrivals(rate, seconds, seed), itertools.cycle(bodies)), threading.Lock()
+    bodies, record = itertools.cycle(forms_of(folder).values()), Record()
+    moments, taking = arrivals(rate, seconds, seed), threading.Lock()
 
     def sender() -> None:
         connection = Connection(url)
         while True:
             with taking:
-                meant, body = next(moments, (None, b""))
+                meant, body = next(moments, None), next(bodies)
             if meant is None:
                 return
             time.sleep(max(meant - record.now(), 0))
@@ -125,12 +131,12 @@ def arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
         yield moment
 
 
-def bodies_of(folder: Path) -> list[bytes]:
-    """A form for each photo of a folder of people, mixed but always the same."""
+def forms_of(folder: Path) -> dict[Path, bytes]:
+    """The body of the request for each photo of a folder of people, mixed but always the same."""
     photos = sorted(folder.glob("*/*.jpg"))
     random.Random(0).shuffle(photos)
     head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="image"; filename="photo.jpg"\r\n\r\n'
-    return [head.encode() + photo.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode() for photo in photos]
+    return {photo: head.encode() + photo.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode() for photo in photos}
 
 
 def together(calls: list[Callable[[], None]]) -> None:

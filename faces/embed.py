@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from faces.errors import WeightsUnreadable
 from faces.runtime import Network, run_in_batches
-from faces.space import ModelCard, Space
+from faces.space import Input, ModelCard, Space
 
 Crops = NDArray[np.uint8]
 """(n, height, width, 3) RGB."""
@@ -38,21 +38,21 @@ class ModelEmbedder:
         self.space = card.space
         self.model_id = card.model_id
         self._network = network
-        self._mean = np.array(card.input.mean, dtype=np.float32)
-        self._factor = np.float32(1.0 / card.input.scale)
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder. Raises WeightsUnreadable when the network answers with NaN, infinity or zero length."""
         vectors = np.empty((len(crops), self.space.dim), dtype=np.float32)
         for start in range(0, len(crops), _BATCH):
-            (raw,) = run_in_batches(self._network, self._prepared(crops[start : start + _BATCH]))
+            (raw,) = run_in_batches(self._network, network_input(crops[start : start + _BATCH], self.card.input))
             lengths = np.linalg.norm(raw, axis=1, keepdims=True)
             if not (np.isfinite(lengths) & (lengths > 0)).all():
                 raise WeightsUnreadable("embeddings without a direction from model", self.model_id, "Export it again.")
             vectors[start : start + _BATCH] = raw / lengths
         return vectors
 
-    def _prepared(self, crops: Crops) -> NDArray[np.float32]:
-        """(n, h, w, 3) uint8 RGB -> (n, 3, h, w) float32 as the card's Input wants it."""
-        ordered = crops if self.card.input.colour == "RGB" else crops[..., ::-1]
-        return np.ascontiguousarray(((ordered - self._mean) * self._factor).transpose(0, 3, 1, 2))
+
+def network_input(crops: Crops, wanted: Input) -> NDArray[np.float32]:
+    """(n, h, w, 3) uint8 RGB -> (n, 3, h, w) float32 as a card's Input wants it."""
+    ordered = crops if wanted.colour == "RGB" else crops[..., ::-1]
+    mean, factor = np.array(wanted.mean, dtype=np.float32), np.float32(1.0 / wanted.scale)
+    return np.ascontiguousarray(((ordered - mean) * factor).transpose(0, 3, 1, 2))

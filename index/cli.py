@@ -1,11 +1,10 @@
 """`index`: build a gallery, search it, look after it."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from faces.console import Commands, echo_json, progress
+from faces.console import Commands, progress
 from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import Model, find_model, open_embedder
@@ -13,20 +12,25 @@ from index import report
 from index.answers import PhotoAnswer
 from index.build import build_gallery, find_people, photo_bytes
 from index.calibrate import Calibration, chosen, current_threshold, measured_here
+from index.commands import options
+from index.commands.audit import audit
+from index.commands.backup import backup, restore
+from index.commands.exchange import export, import_, subject
+from index.commands.forget import forget
+from index.commands.sealing import rotate_key, seal, unseal
 from index.errors import NothingToEnrol
 from index.gallery import LocalGallery, open_gallery, open_or_create_gallery
 from index.identify import OneByOne, identify
+from index.overview import check as check_all
+from index.overview import overview
 from index.plot import picture, require_plot, write_plot
 from index.probes import read_probes
+from index.store import open_store
 from index.trials import Probes
 
-_gallery = click.option(
-    "--gallery", "path", required=True, type=click.Path(path_type=Path), help="The gallery's file (PEOPLE.heirloom)."
-)
 _model = click.option(
     "--model", required=True, help="Of the probes: a shipped name, dlib, onnx:PATH, or the folder of a Model."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(cls=Commands)
@@ -37,9 +41,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_gallery
+@options.gallery
 @click.option("--teacher", required=True, help="The Model that makes the Templates: dlib, onnx:PATH, or a folder.")
-@_json
+@options.as_json
 def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
     """Enrol the photos in FOLDER/PERSON/; the name of each person's folder is the subject id.
 
@@ -52,19 +56,19 @@ def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
         progress("photos", len(people.photos)) as advance,
     ):
         built = build_gallery(people, gallery, detector, embedder, report_progress=advance)
-    _print(built, as_json, report.built)
+    options.show(built, as_json, report.built)
     if not built.enrolled and not built.already:
         raise NothingToEnrol("no photo could be enrolled from", str(folder), "See the reason of each above.")
 
 
 @main.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_gallery
+@options.gallery
 @_model
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates a face.")
 @click.option("--fpir", type=click.FloatRange(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
 @click.option("--threshold", type=float, help="Decide by this cosine instead of a calibrated one.")
-@_json
+@options.as_json
 def search(
     photo: Path, path: Path, model: str, top_k: int, fpir: float, threshold: float | None, as_json: bool
 ) -> None:
@@ -81,11 +85,11 @@ def search(
         )
         stages = OneByOne(gallery, open_detector(), open_embedder(found))
         answer = identify(lambda: image, stages, by, top_k)
-    _print(PhotoAnswer.of(found.card, answer), as_json, report.identified)
+    options.show(PhotoAnswer.of(found.card, answer), as_json, report.identified)
 
 
 @main.command()
-@_gallery
+@options.gallery
 @_model
 @click.option(
     "--probes",
@@ -93,7 +97,7 @@ def search(
     help="Photos of people by name, FOLDER/PERSON/: a person named with a subject id is enrolled, others are not.",
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw scores and rates: .png or .svg.")
-@_json
+@options.as_json
 def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as_json: bool) -> None:
     """Print and store the thresholds of a model in this gallery, for FPIR 0.1, 0.01 and 0.001, and what each rests on.
 
@@ -110,7 +114,7 @@ def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as
             calibration = Calibration(gallery, found.card, labelled, report_progress=advance)
             table = calibration.table()
         gallery.put_thresholds(measured_here(table))
-        _print(table, as_json, report.thresholds)
+        options.show(table, as_json, report.thresholds)
         if plot is not None:
             title = f"{found.card.name} in {path.name}, N = {calibration.subjects:,}"
             write_plot(plot, picture(title, calibration, table))
@@ -126,47 +130,30 @@ def _probes(folder: Path, gallery: LocalGallery, model: Model) -> Probes:
 
 
 @main.command()
-@_gallery
-@_json
-def stats(path: Path, as_json: bool) -> None:
-    """Count Subjects and Templates."""
-    with open_gallery(path) as gallery:
-        _print(gallery.stats(), as_json, report.counted)
+@options.gallery
+@options.collection
+@options.as_json
+def stats(path: Path, collection: str, as_json: bool) -> None:
+    """Count Subjects and Templates, and say what the file and its backups hold."""
+    with open_gallery(path, collection) as gallery:
+        found = overview(gallery)
+    options.show(found, as_json, report.counted)
 
 
 @main.command()
-@click.argument("subject")
-@_gallery
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
-@click.pass_context
-def forget(ctx: click.Context, subject: str, path: Path, yes: bool, as_json: bool) -> None:
-    """Erase SUBJECT and every Template of it, for good. Exit code 1 when a reader in the way delays the erasure."""
-    with open_gallery(path) as gallery:
-        if not yes:
-            click.confirm(f"Erase {subject} and every Template of it for good?", abort=True, err=True)
-        receipt = gallery.forget(subject)
-    _print(receipt, as_json, report.forgotten)
-    ctx.exit(0 if receipt.erased_at else 1)
-
-
-@main.command()
-@_gallery
-@_json
+@options.gallery
+@options.as_json
 @click.pass_context
 def check(ctx: click.Context, path: Path, as_json: bool) -> None:
-    """Say what is wrong with a gallery. Exit code 1 when anything is."""
-    with open_gallery(path) as gallery:
-        problems = gallery.check()
-    _print(problems, as_json, report.checked)
+    """Say what is wrong with a file: its rows, its log, its caches, its backups. Exit code 1 when anything is."""
+    with open_store(path) as store:
+        problems = check_all(store)
+    options.show(problems, as_json, report.checked)
     ctx.exit(1 if problems else 0)
 
 
-def _print(value: Any, as_json: bool, in_words: Any) -> None:
-    if as_json:
-        echo_json(value)
-    else:
-        click.echo(in_words(value))
+for command in (backup, restore, export, import_, subject, seal, rotate_key, unseal, audit, forget):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -132,13 +132,15 @@ def _require_readable(path: Path) -> None:
 
 
 def _format(connection: sqlite3.Connection, path: Path) -> int:
-    try:
-        with translated(path):
+    with translated(path):
+        try:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    except GalleryCorrupt:
-        what = "not a gallery: not an SQLite file, or damaged from the start"
-        raise GalleryCorrupt(what, str(path), RESTORE) from None
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                raise
+            what = "not a gallery: not an SQLite file, or damaged from the start"
+            raise GalleryCorrupt(what, str(path), RESTORE) from None
     if application != APPLICATION_ID:
         raise GalleryForeign("an SQLite file of another program", str(path), "Give the path of a gallery file.")
     if not 1 <= schema <= SCHEMA_VERSION:

@@ -1,7 +1,7 @@
-"""`forget`, proved by bytes: what is stored of a Subject is found in the files first, and not found in them afterwards.
+"""`forget`, proved by bytes: what is stored of a Subject is found in the files first, and then in none of them.
 
-Looked for are windows of every form in which a Template may lie: as it is stored (fp16, or sealed), in the clear as fp16
-and fp32, as the codes of the cache's segments; and the digest of its photo.
+Looked for are windows of every form in which a Template may lie: as it is stored (fp16, or sealed), in the clear as
+fp16 and fp32, as the codes of the cache's segments; and the digest of its photo.
 """
 
 import sqlite3

@@ -18,6 +18,8 @@ class Gone:
     subjects: set[tuple[str, str]] = field(default_factory=set)
     """(collection, digest), those who had been merged with somebody forgotten included."""
     collections: set[str] = field(default_factory=set)
+    undone: set[int] = field(default_factory=set)
+    """Numbers of merges that were undone: what was one person then is two."""
 
     def has(self, collection: str, digest: str) -> bool:
         return collection in self.collections or (collection, digest) in self.subjects
@@ -51,10 +53,15 @@ def goes_on(store: sqlite3.Connection, copy: sqlite3.Connection) -> bool:
 def gone_of(rows: list[Any]) -> Gone:
     """Whom these rows of an audit log say was forgotten."""
     gone = Gone()
-    for _, _, _, action, collection, subject, body, *_ in reversed(rows):
+    for _, _, _, action, collection, subject, text, *_ in reversed(rows):
+        body = json.loads(text)
         if action == "delete_collection":
             gone.collections.add(collection)
-        elif action == "forget" or (action == "merge" and gone.has(collection, json.loads(body)["into"])):
+        elif action == "undo_merge":
+            gone.undone.add(body["merge"])
+        elif action == "forget" or (
+            action == "merge" and body["merge"] not in gone.undone and gone.has(collection, body["into"])
+        ):
             gone.subjects.add((collection, subject))
     return gone
 
@@ -76,7 +83,7 @@ def held(copy: sqlite3.Connection, gone: Gone) -> Held:
         [
             number
             for number, place, merged in merges
-            if gone.has(place, audit.digest(salt, json.loads(merged)[SUBJECT_ID]))
+            if number in gone.undone and gone.has(place, audit.digest(salt, json.loads(merged)[SUBJECT_ID]))
         ],
     )
 

@@ -16,13 +16,12 @@ from typing import Any, Final
 from index import audit
 from index.connection import RESTORE, connect, translated
 from index.errors import GalleryCorrupt, GalleryUnavailable
-from index.rows import crc, with_crc
+from index.rows import NO_DETAILS, crc, with_crc
 from index.schema import SCHEMA_VERSION, TABLES
 
 DEFAULT: Final = "default"
 """The collection that a gallery of format 1 becomes."""
 
-_NO_DETAILS: Final = '{"external_id":"","metadata":{},"consent":"","purpose":""}'
 _OLD_TABLES: Final = ("gallery", "settings", "subjects", "templates")
 
 
@@ -108,7 +107,7 @@ def _subjects_of_1(connection: sqlite3.Connection, path: Path) -> Iterator[tuple
     for number, subject_id, name, found in connection.execute("SELECT number, subject_id, name, crc FROM old_subjects"):
         if found != crc(subject_id, name):
             raise GalleryCorrupt(f"Subject number {number} fails its checksum", str(path), RESTORE)
-        yield with_crc(number, 1, subject_id, name, _NO_DETAILS, None, "")
+        yield with_crc(number, 1, subject_id, name, NO_DETAILS, None, "")
 
 
 def _templates_of_1(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[Any, ...]]:

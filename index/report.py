@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from index.answers import FaceAnswer, PhotoAnswer
 from index.build import BuildReport, Skipped
 from index.calibrate import Row
-from index.gallery import GalleryStats, Receipt
+from index.overview import Overview, StoreState
 from index.threshold import FROM, Threshold
 
 
@@ -79,19 +79,21 @@ def not_probes(skipped: Sequence[Skipped]) -> str:
     return "\n".join(f"no probe: {one.path}: {one.reason}: {one.detail}" for one in skipped)
 
 
-def counted(stats: GalleryStats) -> str:
-    models = [f"  {templates} made by model {model}" for model, templates in stats.models.items()]
-    head = f"{stats.subjects} subjects, {stats.templates} templates, version {stats.version}, space {stats.space_id}"
-    return "\n".join([head, *models])
+def counted(found: Overview) -> str:
+    models = [f"  {templates} made by model {model}" for model, templates in found.models.items()]
+    head = f"{found.subjects} subjects, {found.templates} templates, version {found.version}, space {found.space_id}"
+    return "\n".join([head, *models, *_around(found.store)])
 
 
-def forgotten(receipt: Receipt) -> str:
-    erased = f"its bytes overwritten at {receipt.erased_at}"
-    if receipt.erased_at is None:
-        erased = "its bytes are still in the log: another process keeps a read open. End it, then run index check"
-    return (
-        f"forgot {receipt.subject_id}: {receipt.templates} templates, in no answer since {receipt.hidden_at}, {erased}"
-    )
+def _around(store: StoreState) -> list[str]:
+    sizes = ", ".join(f"{what} {size:,} bytes" for what, size in store.bytes.items())
+    others = ", ".join(f"{name} ({templates})" for name, templates in store.collections.items())
+    return [
+        f"collections: {others}",
+        f"embeddings: {f'sealed with key {store.sealed}' if store.sealed else 'in the clear'}",
+        f"on disk: {sizes}; {len(store.backups)} backups",
+        f"audit log: head {store.log}",
+    ]
 
 
 def checked(problems: Sequence[str]) -> str:

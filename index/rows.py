@@ -23,6 +23,7 @@ Numbers = NDArray[np.int64]
 Row = tuple[Any, ...]
 
 _EMBEDDING: Final = np.dtype("<f2")
+NO_DETAILS: Final = '{"external_id":"","metadata":{},"consent":"","purpose":""}'
 _LONGEST_DETAILS: Final = 20_000  # characters of JSON
 
 SUBJECT: Final = "number, collection, subject_id, name, details, expires, created, crc"
@@ -108,6 +109,8 @@ def negative_vectors(rows: Sequence[Row], sealing: Sealing, dim: int) -> Vectors
 
 def details_to_json(details: SubjectDetails) -> str:
     """Raises SubjectInvalid for what cannot be stored."""
+    if details == SubjectDetails():
+        return NO_DETAILS
     texts = {"external id": details.external_id, "consent": details.consent, "purpose": details.purpose}
     for what, text in texts.items():
         if text:

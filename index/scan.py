@@ -30,7 +30,7 @@ from index.segment import BIAS, LARGEST, Numbers, Segment, Slice, width_of
 
 try:
     import numkong
-except ImportError:  # an extra
+except ImportError:  # it is not built for every processor
     numkong = None  # type: ignore[assignment]
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,8 @@ Part = tuple[Segment, Mask | None]
 """A Segment and which of its rows (n,) are alive; None when all are."""
 
 _GROUP: Final = 64  # probes multiplied at once
-_BLOCK: Final = 2048  # rows multiplied at once: with their products they fit the cache of one core
+_BLOCK_BYTES: Final = 1 << 20  # of codes multiplied at once: with their products they fit the cache of one core
+_UNSHARED: Final = 4 * 65536  # multiplications from which on OpenBLAS shares a product among threads of its own
 _HALF_ULP: Final = 2.0**-24  # of float32, relative
 
 
@@ -59,10 +60,10 @@ class Scanner:
     """The threads that scan. One for a process is enough: callers share it, and its size is what they may burden."""
 
     def __init__(self, threads: int | None = None, multiplier: "Multiplier | None" = None) -> None:
-        """threads: all cores, unless told. multiplier: the fastest installed, unless told."""
+        """threads: as many as cores, unless told. multiplier: the fastest installed, unless told."""
         self._multiplier = multiplier or MULTIPLIERS["float32" if numkong is None else "int8"]
         self._pool = ThreadPoolExecutor(
-            threads or os.cpu_count() or 1,
+            threads or len(os.sched_getaffinity(0)),
             thread_name_prefix="scan",
             initializer=faiss.omp_set_num_threads,  # each thread's own setting: none of them starts others
             initargs=(1,),
@@ -77,12 +78,10 @@ class Scanner:
 
     def _scan(self, parts: Sequence[Part], probes: Vectors, depth: int) -> Scan:
         coded = CodedProbes.of(probes)
-        few = len(probes) < self._multiplier.least
-        scan_slice = (
-            partial(_scan_by_faiss, coded.codes)
-            if few
-            else partial(_scan_by_products, self._multiplier.of(coded.codes))
-        )
+        if len(probes) < self._multiplier.least:
+            scan_slice = partial(_scan_by_faiss, coded.codes)
+        else:
+            scan_slice = partial(_scan_by_products, self._multiplier.of(coded.codes))
         best, slack = Best(len(probes), depth), np.zeros(len(probes))
         tasks: list[Future[None]] = []
         start = 0
@@ -198,19 +197,19 @@ def _scan_by_products(
     products_of: Products, piece: Slice, alive: Mask | None, terms: Terms, start: int, best: Best
 ) -> None:
     count = len(terms.factors)
-    scratch = np.empty((_BLOCK, piece.codes.shape[1]), dtype=np.uint8)
+    size = max(1, _BLOCK_BYTES // piece.codes.shape[1])
+    scratch = np.empty((size, piece.codes.shape[1]), dtype=np.uint8)
     pending: list[NDArray[np.int64]] = []
     values: list[NDArray[Any]] = []
-    for first in range(0, len(piece), _BLOCK):
-        block = piece.codes[first : first + _BLOCK]
+    for first in range(0, len(piece), size):
+        block = piece.codes[first : first + size]
         products = products_of(np.bitwise_xor(block, BIAS, out=scratch[: len(block)]).view(np.int8))
-        lowest = _lowest(products.dtype)
         if alive is not None:
-            products[~alive[first : first + _BLOCK]] = lowest
+            products[~alive[first : first + size]] = _lowest(products.dtype)
         hits = np.flatnonzero(products > _bounds(best.floors, terms, products.dtype))
         pending.append(hits + first * count)
         values.append(products.ravel()[hits])
-        if sum(map(len, pending)) > count * best.depth or first + _BLOCK >= len(piece):
+        if sum(map(len, pending)) > count * best.depth or first + size >= len(piece):
             rows, probes = np.divmod(np.concatenate(pending), count)
             scores = np.concatenate(values) * terms.factors[probes] + terms.offsets[probes]
             best.take(*_by_probe(probes, scores.astype(np.float32), rows + start, count))
@@ -247,8 +246,16 @@ def products_in_int8(codes: NDArray[np.float32]) -> Products:
 
 
 def products_in_float32(codes: NDArray[np.float32]) -> Products:
+    """In so many small products that OpenBLAS starts no threads: they would wait for ours by spinning."""
     columns = np.ascontiguousarray(codes.T)
-    return lambda block: block.astype(np.float32) @ columns
+    together = max(1, _UNSHARED // columns.size)
+
+    def products(block: NDArray[np.int8]) -> NDArray[np.float32]:
+        rows = np.zeros((-(-len(block) // together), together, block.shape[1]), dtype=np.float32)
+        rows.reshape(-1, block.shape[1])[: len(block)] = block
+        return (rows @ columns).reshape(-1, columns.shape[1])[: len(block)]
+
+    return products
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +267,6 @@ class Multiplier:
 
 
 MULTIPLIERS: Final = MappingProxyType(
-    {"int8": Multiplier(products_in_int8, 2), "float32": Multiplier(products_in_float32, 6)}
+    {"int8": Multiplier(products_in_int8, 3), "float32": Multiplier(products_in_float32, 14)}
 )
 """int8 needs numkong."""

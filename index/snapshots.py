@@ -68,12 +68,12 @@ class SnapshotFiles:
         try:
             data = self._manifest.read_bytes()
         except OSError as error:
-            raise _damaged(self._manifest, error.strerror or "cannot be read") from None
+            raise _damaged(self._manifest, f"cannot be read ({error.strerror})") from None
         if digest(data) != expected:
-            raise _damaged(self._manifest, "not the one that the store knows")
+            raise _damaged(self._manifest, "is not the one that the store knows")
         body = json.loads(data)
         if {name: body[name] for name in self._of} != self._of:
-            raise _damaged(self._manifest, "of another store")
+            raise _damaged(self._manifest, "is of another store")
         return Saved(body["seq"], body["last"], tuple(self._load_part(entry) for entry in body["segments"]))
 
     def save(self, saved: Saved) -> tuple[str, tuple[str, ...]]:
@@ -97,7 +97,7 @@ class SnapshotFiles:
         path = self._folder / entry["file"]
         segment = read_segment(path)
         if _entry(Part(segment, entry["off"]), entry["file"]) != entry:
-            raise _damaged(path, "not the file that the manifest names")
+            raise _damaged(path, "is not the file that the manifest names")
         return Part(segment, entry["off"], file=entry["file"])
 
     def _keep(self, part: Part[Segment]) -> str:
@@ -155,4 +155,4 @@ def _lock(handle: int, deadline: float) -> bool:
 
 
 def _damaged(path: Path, what: str) -> SegmentDamaged:
-    return SegmentDamaged(f"a snapshot file that is {what}", str(path), "It is made again from the store.")
+    return SegmentDamaged(f"a snapshot file {what}", str(path), "It is made again from the store.")

@@ -138,6 +138,21 @@ def export_command(run: Path, out: Path, name: str | None, half: bool, weights_l
     click.echo(f"exported: {out}, model {card.model_id}, {card.parameters} parameters, Space {card.space_id}")
 
 
+@main.command(name="quantize")
+@click.argument("model")
+@click.argument("photos", nargs=-1, required=True, type=DATA)
+@click.option("--out", required=True, type=NEW_FOLDER, help="The Model folder to write.")
+@click.option("--name", help="Name in the card; the folder's unless given.")
+@click.option("--data", type=NEW_FOLDER, help="Prepared faces, as kd train keeps them; made anew unless given.")
+def quantize_command(model: str, photos: tuple[Path, ...], out: Path, name: str | None, data: Path | None) -> None:
+    """Write MODEL in int8: several times faster on most processors. PHOTOS, of its training, show it what to expect."""
+    from kd.quantize import faces_for, quantize
+
+    found = find_model(model)
+    card = quantize(found, faces_for(found, photos, data), out, name=name or out.name)
+    click.echo(f"quantized: {out}, model {card.model_id}. Next: kd evaluate {out} --write-card, as its card is empty.")
+
+
 @main.command(name="evaluate")
 @click.argument("model")
 @click.option("--teacher", help="The student's teacher, for the 2×2; without it MODEL is judged on its own gallery.")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -21,7 +21,6 @@ from faces.console import progress
 from faces.detect import open_detector
 from faces.embed import ModelEmbedder
 from faces.models import find_model, open_embedder
-from faces.space import Recipe
 from kd import distributed
 from kd.begin import begin_with
 from kd.checkpoint import (
@@ -39,7 +38,7 @@ from kd.data.batches import Batch, ViewPlan, batches
 from kd.data.people import People, only_people_with, prepare_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
-from kd.data.views import plain_view
+from kd.data.views import some_faces
 from kd.errors import DataUnusable, UnknownName
 from kd.head import FrozenHead
 from kd.losses import Criterion, Term, parse_method, unanchored
@@ -79,18 +78,12 @@ def distil(
     student = build_student(config.student, dim)
     recipe = student_recipe(config.student, lesson.teacher.recipe if lesson.teacher else None)
     if config.student.init is not None and not has_checkpoint(folder):
-        begin_with(student, Path(config.student.init), partial(_some_faces, lesson.people, recipe))
+        begin_with(student, Path(config.student.init), lambda: as_input(some_faces(lesson.people.crops, recipe, FACES)))
     run, order = new_run(config, terms, lesson, student, dim), photo_order(config, lesson)
     viewing = config.viewing
     plan = ViewPlan(order, viewing.views, viewing.mixup, viewing.low_resolution, viewing.view_seed)
     stream = partial(batches, lesson.people, recipe, plan, _targets(config, terms, lesson))
     go_through(run, config, folder, stream, tell, keep_each=len(order(0)) if keep_epochs else None)
-
-
-def _some_faces(people: People, recipe: Recipe) -> Tensor:
-    """Crops as the student sees them, of photos spread evenly: (n, 3, side, side)."""
-    chosen = np.unique(np.linspace(0, len(people.crops) - 1, FACES).round().astype(np.int64))
-    return as_input(np.stack([plain_view(people.crops[int(photo)]).crop(recipe) for photo in chosen]))
 
 
 def data_folder(run: Path, shared: Path | None) -> Path:

@@ -58,6 +58,15 @@ def plain_view(crop: Image) -> View:
     return View(crop, np.eye(3))
 
 
+def some_faces(crops: Crops, recipe: Recipe, count: int) -> NDArray[np.uint8]:
+    """Up to `count` faces, spread evenly from the first to the last, as a Model with this Recipe sees them.
+
+    (n, height, width, 3) RGB.
+    """
+    chosen = np.unique(np.linspace(0, len(crops) - 1, count).round().astype(np.int64))
+    return np.stack([plain_view(crops[int(photo)]).crop(recipe) for photo in chosen])
+
+
 def augmented_view(
     crops: Crops, photo: int, number: int, *, seed: int, mixup: float, low_resolution: float = 0.0
 ) -> View:

@@ -24,8 +24,8 @@ from faces.models import cache_folder
 from faces.space import Input, Licence, ModelCard, Space, digest, short_id
 from kd.backbones.inception import InceptionResnetV1
 from kd.export import check_export, to_onnx
+from kd.folder import write_model
 from kd.imports.download import download, require_digest
-from kd.imports.folder import write_teacher
 
 _DIM: Final = 512
 _MEAN, _SCALE = 127.5, 128.0
@@ -106,7 +106,7 @@ def import_facenet(release: Release, out: Path, *, weights: Path | None, sha256:
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
-    return write_teacher(out, onnx, card)
+    return write_model(out, onnx, card)
 
 
 def _weights(release: Release, file: Path | None, sha256: str | None) -> bytes:

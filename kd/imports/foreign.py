@@ -12,8 +12,8 @@ from onnx.external_data_helper import uses_external_data
 from faces.errors import ModelUnknown, WeightsUnreadable
 from faces.models import foreign_model, open_embedder
 from faces.space import ModelCard
+from kd.folder import write_model
 from kd.imports.download import require_digest
-from kd.imports.folder import write_teacher
 
 _ARITHMETIC: Final = frozenset({"Add", "Sub", "Mul", "Div"})
 _PIXELS: Final = frozenset({"mean", "scale"})
@@ -53,7 +53,7 @@ def import_onnx(path: Path, out: Path, options: Mapping[str, str], *, sha256: st
         )
     side = model.card.input.height
     open_embedder(model).embed(np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8))
-    return write_teacher(out, data, replace(model.card, name=out.name))
+    return write_model(out, data, replace(model.card, name=out.name))
 
 
 def _first_arithmetic(graph: onnx.GraphProto) -> str | None:

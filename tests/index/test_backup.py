@@ -317,3 +317,19 @@ def test_the_replaced_store_is_under_our_control_as_well(gallery, path, taken):
     with open_gallery(path) as again:
         again.forget("ada-lovelace")
     assert traces(restored.replaced, *PERSONAL) == 0
+
+
+def test_who_was_parted_from_somebody_before_that_one_was_forgotten_stays_in_the_backups(gallery, taken):
+    gallery.undo_merge(gallery.merge("ada-lovelace", "bob"))
+    gallery.forget("bob")
+    assert people(taken) == ["ada-lovelace", "cy"]
+
+
+def test_somebody_new_who_is_forgotten_takes_nobody_along_who_had_the_id_before_a_merge(gallery, path):
+    enrol_ada(gallery)
+    gallery.merge("ada-lovelace", "bob")
+    taken = back_up(path, None, NOON).path
+    gallery.enrol("ada-lovelace", templates(UP), space=SPACE)
+    gallery.forget("ada-lovelace")
+    with open_gallery(taken) as copy:
+        assert copy.subject("bob").templates == 6

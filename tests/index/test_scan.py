@@ -42,7 +42,7 @@ def check(scanner, parts, probes, depth):
     return found
 
 
-@given(data=st.data(), dim=st.integers(1, 100), lean=LEANS, count=st.integers(0, 12), depth=st.integers(1, 30))
+@given(data=st.data(), dim=st.integers(1, 100), lean=LEANS, count=st.integers(0, 20), depth=st.integers(1, 30))
 @settings(deadline=None)
 def test_any_parts_any_probes_any_dead(scanner, data, dim, lean, count, depth):
     parts = []
@@ -55,10 +55,11 @@ def test_any_parts_any_probes_any_dead(scanner, data, dim, lean, count, depth):
 
 @pytest.mark.parametrize("lean", [0.0, 3.0])
 @pytest.mark.parametrize("dim", [96, 100])
-def test_more_rows_than_a_block_and_more_probes_than_a_group(scanner, dim, lean):
+def test_more_rows_than_a_block_and_more_probes_than_a_group(scanner, dim, lean, monkeypatch):
+    monkeypatch.setattr("index.scan._BLOCK_BYTES", 1 << 17)
     segment = segment_of(unit_rows(5000, dim, lean=lean))
     alive = np.random.default_rng(1).random(5000) < 0.99
-    for count in (1, 2, 7, 150):
+    for count in (1, 2, 20, 150):
         check(scanner, [(segment, alive), (segment, None)], unit_rows(count, dim, 5, lean), 25)
 
 
@@ -72,29 +73,30 @@ def test_more_rows_than_a_slice(scanner, monkeypatch):
         check(scanner, [(segment, mask)], unit_rows(count, 64, 5), 25)
 
 
-def test_rows_that_rise_towards_the_end_are_not_missed(scanner):
+def test_rows_that_rise_towards_the_end_are_not_missed(scanner, monkeypatch):
+    monkeypatch.setattr("index.scan._BLOCK_BYTES", 1 << 14)
     """The worst order: every block beats all that was kept."""
-    probe = unit_rows(8, 64)
+    probe = unit_rows(16, 64)
     rows = unit_rows(6000, 64, 1)
     check(scanner, [(segment_of(rows[np.argsort(rows @ probe[0])]), None)], probe, 40)
 
 
 def test_a_scan_deeper_than_there_are_rows_finds_them_all(scanner):
     segment = segment_of(unit_rows(3000, 32))
-    for count in (1, 9):
+    for count in (1, 15):
         check(scanner, [(segment, None)], unit_rows(count, 32, 4), 4000)
 
 
 def test_probes_need_not_be_of_unit_length(scanner):
     segment = segment_of(unit_rows(300, 32))
     for length in (0.0, 1e-3, 40.0):
-        for count in (1, 9):
+        for count in (1, 15):
             check(scanner, [(segment, None)], np.float32(length) * unit_rows(count, 32, 4), 10)
 
 
 def test_the_slack_of_unit_rows_is_small_enough_to_be_of_use(scanner):
     for dim, lean, most in ((512, 0.0, 0.025), (128, 3.0, 0.012)):
-        found = check(scanner, [(segment_of(unit_rows(2000, dim, 0, lean)), None)], unit_rows(9, dim, 4, lean), 10)
+        found = check(scanner, [(segment_of(unit_rows(2000, dim, 0, lean)), None)], unit_rows(15, dim, 4, lean), 10)
         assert found.slack.max() < most
 
 
@@ -109,7 +111,7 @@ def test_both_multiplications_find_the_same_integers():
 
 def test_callers_may_share_a_scanner(scanner):
     segment = segment_of(unit_rows(4000, 32))
-    probes = [unit_rows(count, 32, count) for count in (1, 9) * 8]
+    probes = [unit_rows(count, 32, count) for count in (1, 15) * 8]
     alone = [scanner.scan([(segment, None)], of, 20) for of in probes]
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(lambda of: scanner.scan([(segment, None)], of, 20), probes))

@@ -1,4 +1,4 @@
-"""The Model folder of a teacher that came from elsewhere."""
+"""A Model folder of an ONNX file that nothing here has trained."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from faces.models import read_model
 from faces.space import ModelCard
 
 
-def write_teacher(out: Path, onnx: bytes, card: ModelCard) -> ModelCard:
+def write_model(out: Path, onnx: bytes, card: ModelCard) -> ModelCard:
     """Write a Model into the folder `out`, in place of one that is there; gives the card as it reads there."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").unlink(missing_ok=True)  # a card never stands beside a file that it does not describe
