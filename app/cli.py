@@ -2,21 +2,29 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+from app import report
 from app.audit import audit
 from app.client import API_KEY, DEFAULT_URL, Client
+from app.errors import GateRefused
 from app.keys import keys
 from app.logs import set_up_logs
 from app.references import absolute
-from app.schemas import LoadedModel, ModelsAnswer
 from app.serve import Started
 from app.serve import serve as serve_until_stopped
 from app.settings import read_settings
-from faces.console import Commands, echo_json
+from app.verdicts import GateAnswer
+from faces.console import Commands, echo_json, progress
+from index.answers import Schema
+from index.build import find_people
 from index.threshold import Threshold
+
+_Answer = TypeVar("_Answer", bound=Schema)
 
 
 @click.group(cls=Commands)
@@ -39,10 +47,17 @@ def main() -> None:
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="The port; 0 takes a free one.  [default: 8000]")
 @click.option("--threads", type=int, help="Cores that inference may use.  [default: all]")
+@click.option("--device", help="Where the gallery is searched: cpu, cuda, or auto.  [default: auto]")
 @click.option(
     "--fpir", type=float, help="Share of non-enrolled faces that may be answered with somebody.  [default: 0.01]"
 )
 @click.option("--threshold", type=float, help="A cosine to decide by, for every model, instead of calibrated ones.")
+@click.option(
+    "--probes",
+    type=click.Path(path_type=Path),
+    help="A folder of people, and _strangers, whose photos every new model is measured with before it takes over.",
+)
+@click.option("--floor", help="What a new model has to reach.  [default: fnir=0.05,kept=0.9]")
 def serve(config: Path | None, **options: object) -> None:
     """Answer photos: POST /identify. Each option can also be a variable, HEIRLOOM_GALLERY and so on, or in a file."""
     settings = read_settings(config, **options)
@@ -53,21 +68,61 @@ def serve(config: Path | None, **options: object) -> None:
 @main.command()
 @click.argument("model", required=False)
 @click.option("--back", is_flag=True, help="Go back to the previous model.")
+@click.option(
+    "--probes",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Measure MODEL first, on the photos in FOLDER/SUBJECT/; those of people who are not enrolled, and those in "
+    "FOLDER/_strangers/, are non-mated. Photos that are enrolled are no probes.  [default: those of the service]",
+)
+@click.option("--floor", default="", help="What MODEL has to reach, as fnir=0.05,kept=0.9.  [default: the service's]")
+@click.option("--force", is_flag=True, help="Swap whatever was measured; this is recorded.")
+@click.option(
+    "--shadow",
+    type=click.FloatRange(0, 1),
+    help="Do not swap, but compare MODEL on this share of live requests. 0 ends it.",
+)
 @click.option("--url", default=DEFAULT_URL, show_default=True, envvar="HEIRLOOM_URL", help="Where app serve listens.")
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
-def swap(model: str | None, back: bool, url: str, as_json: bool) -> None:
+def swap(
+    model: str | None, back: bool, probes: Path | None, floor: str, force: bool, shadow: float | None, url: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Let MODEL answer from now on, without a restart and without touching a Template.
 
-    An API key with the scope `admin` is taken from the variable HEIRLOOM_API_KEY.
+    Exit code 1 when the gate refuses it; the table is printed either way. An API key with the scope `admin` is taken
+    from the variable HEIRLOOM_API_KEY.
     """
     if back == (model is not None):
         raise click.UsageError("Give either MODEL or --back.")
+    if back and (probes or floor or force or shadow is not None):
+        raise click.UsageError("--back goes with --url and --json alone.")
     with Client(url, key=os.environ.get(API_KEY)) as client:
-        answer = client.roll_back() if model is None else client.activate(_as_seen_by_the_service(model))
-    if as_json:
-        echo_json(answer)
-    else:
-        click.echo(_swapped(answer))
+        if model is None:
+            _print(client.roll_back(), as_json, report.swapped)
+            return
+        name = _as_seen_by_the_service(model)
+        verdict = _measured(client, name, probes, floor)
+        if verdict is not None:
+            name = verdict.new.model.model_id
+            refused = not (verdict.passed or force or shadow is not None)
+            if refused or not as_json:  # whose answer has the verdict, too
+                _print(verdict, as_json, report.judged)
+            if refused:
+                raise GateRefused("the gate refuses this model", model, "The old one answers. --force swaps even so.")
+        if shadow is not None:
+            _print(client.shadow(name, shadow), as_json, report.shadowed)
+        else:
+            _print(client.activate(name, force=force), as_json, report.swapped)
+
+
+def _measured(client: Client, name: str, probes: Path | None, floor: str) -> GateAnswer | None:
+    """What the gate says of a model: on these probes, else on the service's own; None where there are neither."""
+    if probes is None:
+        return client.gate(name, floor=floor) if client.models().stored_probes else None
+    people = find_people(probes)
+    photos = [(photo.subject_id, photo.path) for photo in people.photos]
+    with progress("probes", len(photos)) as advance:
+        return client.gate(name, photos, floor=floor, report_progress=advance)
 
 
 main.add_command(keys)
@@ -103,13 +158,11 @@ def _meaning(threshold: Threshold) -> str:
     return f"for FPIR {threshold.fpir:g} at {threshold.subjects} subjects, from the {threshold.calibrated_on}"
 
 
-def _swapped(answer: ModelsAnswer) -> str:
-    new, old = answer.active, answer.previous
-    return f"{_named(old) if old else 'nothing'} → {_named(new)}, threshold {new.calibration.threshold:.4f}"
-
-
-def _named(model: LoadedModel) -> str:
-    return f"{model.name} ({model.role}, {model.model_id})"
+def _print(value: _Answer, as_json: bool, in_words: Callable[[_Answer], str]) -> None:
+    if as_json:
+        echo_json(value)
+    else:
+        click.echo(in_words(value))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A typed client of the service, for programs and for `app swap`."""
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
@@ -13,11 +14,15 @@ from app.schemas import IdentifyAnswer, ModelsAnswer
 from app.schemas_audit import AuditAnswer, AuditVerdict
 from app.schemas_gallery import CollectionAnswer, CollectionReceipt, CollectionsAnswer
 from app.schemas_photos import DetectAnswer, EmbedAnswer
+from app.verdicts import GateAnswer
 
 API_KEY: Final = "HEIRLOOM_API_KEY"
 """The variable that programs take their key from: on a command line others could read it."""
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _SECONDS: Final = 120.0  # a swap loads a model and searches the gallery with itself
+_MEASURING: Final = 3600.0  # seconds
+_MOST_PHOTOS: Final = 16  # in one request
+_MOST_BYTES: Final = 16 * 2**20
 
 
 class Client(CollectionClient):
@@ -78,12 +83,50 @@ class Client(CollectionClient):
     def models(self) -> ModelsAnswer:
         return self._wire.ask(ModelsAnswer, "GET", "/v1/models")
 
-    def activate(self, model: str) -> ModelsAnswer:
-        """Swap to a model: a shipped name, `dlib`, or, on loopback, a path as the service sees it."""
-        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/activate", json={"model": model})
+    def activate(self, model: str, *, force: bool = False) -> ModelsAnswer:
+        """Swap to a model: a shipped name, `dlib`, or, on loopback, a path as the service sees it.
+
+        force: whatever the gate says. A service that has probes of its own measures the model first, which takes as
+        long as it takes.
+        """
+        asked: dict[str, Any] = {"model": model} | ({"force": True} if force else {})
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/activate", json=asked, timeout=_MEASURING)
 
     def roll_back(self) -> ModelsAnswer:
         return self._wire.ask(ModelsAnswer, "POST", "/v1/models/rollback")
+
+    def load(self, model: str) -> ModelsAnswer:
+        """Have a model loaded beside the one that answers."""
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/load", json={"model": model})
+
+    def unload(self, model: str) -> ModelsAnswer:
+        """Let go of a model that does not answer, by its model_id."""
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/unload", json={"model": model})
+
+    def shadow(self, model: str, share: float) -> ModelsAnswer:
+        """Compare a model with the active one on a share of live requests, from now on; share 0 ends it."""
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/shadow", json={"model": model, "share": share})
+
+    def gate(
+        self,
+        model: str,
+        photos: Sequence[tuple[str, Path]] = (),
+        *,
+        floor: str = "",
+        report_progress: Callable[[int], None] = lambda _: None,
+    ) -> GateAnswer:
+        """Measure a model against the active one, on these photos (subject id, file), or on those that the service has.
+
+        They are sent in several requests. report_progress: called with the number of photos dealt with.
+        """
+        asked, answer = {"model": model, "floor": floor}, None
+        for batch, last in _batches(photos):
+            files = [("photos", (f"{person}/{path.name}", path.read_bytes())) for person, path in batch]
+            asked |= {"more": "false" if last else "true"}
+            answer = self._wire.ask(GateAnswer, "POST", "/v1/models/gate", data=asked, files=files, timeout=_MEASURING)
+            asked |= {"model": answer.new.model.model_id, "trial": answer.trial}
+            report_progress(len(batch))
+        return answer or self._wire.ask(GateAnswer, "POST", "/v1/models/gate", data=asked, timeout=_MEASURING)
 
     # Photos alone.
 
@@ -133,3 +176,18 @@ class Client(CollectionClient):
     def verify_audit(self, head: str | None = None) -> AuditVerdict:
         """Was the log changed? head: that of an earlier answer."""
         return self._wire.ask(AuditVerdict, "GET", "/v1/audit/verify", optional={"head": head})
+
+
+def _batches(photos: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[tuple[str, Path]], bool]]:
+    """Photos that fit into one request each, in order; and whether they are the last."""
+    batch: list[tuple[str, Path]] = []
+    size = 0
+    for person, path in photos:
+        more = path.stat().st_size
+        if batch and (len(batch) == _MOST_PHOTOS or size + more > _MOST_BYTES):
+            yield batch, False
+            batch, size = [], 0
+        batch.append((person, path))
+        size += more
+    if batch:
+        yield batch, True

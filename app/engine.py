@@ -8,21 +8,25 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.admission import Ticket
+from app.changeover import Changeover
+from app.gatekeeper import Gatekeeper
 from app.idempotency import Once
+from app.loading import Loader, blank
+from app.record import recorder
 from app.references import absolute, starting_model
 from app.settings import Settings
+from app.shadow import open_shadow
 from app.stages import RequestStages, SharedStages, Workload, open_stages
 from app.swap import Active, Switch
 from app.thresholds import Thresholds
 from app.trail import Trail
+from app.trial import Floor
 from app.view import Rule, View
 from faces.detect import open_detector
 from faces.image import ImageLimits
-from faces.models import find_model, open_embedder
-from faces.space import Recipe
+from index.device import engine_on
 from index.gallery import LocalGallery, open_gallery, utc_now
 from index.guard import Mode
 from index.identify import Identified, identify
@@ -53,7 +57,7 @@ class Engine:
         self,
         gallery: LocalGallery,
         stages: SharedStages,
-        switch: Switch,
+        changeover: Changeover,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
         *,
@@ -62,7 +66,8 @@ class Engine:
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
-        self.switch: Final = switch
+        self.changeover: Final = changeover
+        self.switch: Final = changeover.switch
         self.thresholds: Final = thresholds or Thresholds(_FPIR)
         self.guard: Final[Mode] = guard
         self.trail: Final = Trail(gallery.store)
@@ -108,24 +113,25 @@ class Engine:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
         self.stages.detector.detect([np.zeros((_BLANK, _BLANK, 3), dtype=np.uint8)])
         embedder = self.switch.models.active.embedder
-        self.gallery.search(embedder.embed(_blank(embedder.card.crop)), 1, space=embedder.space)
+        self.gallery.search(embedder.embed(blank(embedder.card.crop)), 1, space=embedder.space)
 
 
 @contextmanager
 def open_engine(settings: Settings) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
-    Raises the errors of `open_gallery`, `open_detector`, `starting_model` and `load_active`.
+    Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `Loader`.
     """
     given = settings.model and absolute(settings.model)
-    with open_gallery(settings.gallery) as gallery:
+    with (
+        open_gallery(settings.gallery, engine=engine_on(settings.device)) as gallery,
+        open_shadow(gallery, settings.limits, utc_now) as shadow,
+    ):
         thresholds = Thresholds(settings.fpir, settings.threshold)
+        load = Loader(gallery, settings, thresholds)
 
-        def load(reference: str) -> Active:
-            return load_active(reference, gallery, settings, thresholds)
-
-        def remember(reference: str) -> None:
-            gallery.set_active_model(reference, started_with=given)
+        def remember(reference: str, actor: str) -> None:
+            gallery.set_active_model(reference, started_with=given, actor=actor)
 
         stored, started_with = gallery.active_model(), gallery.started_with()
         reference = starting_model(given, None if settings.forget_swap else stored, started_with)
@@ -134,25 +140,17 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         switch = Switch(load(reference), load, remember)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
         with open_stages(open_detector(threads=1), work) as stages:
-            engine = Engine(gallery, stages, switch, settings.limits, thresholds=thresholds, guard=settings.guard)
+            changeover = Changeover(
+                switch,
+                Gatekeeper(gallery, stages.detector, settings.limits, utc_now),
+                shadow,
+                recorder(gallery),
+                floor=Floor.parse(settings.floor),
+                probes=settings.probes,
+                limits=settings.limits,
+            )
+            engine = Engine(gallery, stages, changeover, settings.limits, thresholds=thresholds, guard=settings.guard)
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
-                remember(reference)
+                remember(reference, "cli")
             yield engine
-
-
-def load_active(reference: str, gallery: LocalGallery, settings: Settings, thresholds: Thresholds) -> Active:
-    """Open the Model of this name for this gallery: same Space, warm, with its threshold.
-
-    Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `Thresholds.deciding`.
-    """
-    model = find_model(reference)
-    gallery.require_space(model.card.space)
-    embedder = open_embedder(model, threads=settings.threads)
-    embedder.embed(_blank(model.card.crop))
-    thresholds.refresh(gallery, model.card)
-    return Active(absolute(reference), embedder, thresholds.deciding(gallery, model.card))
-
-
-def _blank(recipe: Recipe) -> NDArray[np.uint8]:
-    return np.full((1, recipe.height, recipe.width, 3), 128, dtype=np.uint8)

@@ -19,16 +19,21 @@ from app.errors import (
     DeadlinePassed,
     EnrolmentRefused,
     FaceNotFound,
+    GateRefused,
     HostRefused,
     InternalError,
     KeyRequired,
     MethodRefused,
+    ModelInUse,
+    ModelNotLoaded,
+    ModelsFull,
     NoPreviousModel,
     NotPermitted,
     NotReady,
     OriginRefused,
     Overloaded,
     PathRefused,
+    ProbesMissing,
     RateLimited,
     RepeatRefused,
     RepeatTooEarly,
@@ -37,6 +42,7 @@ from app.errors import (
     RequestTooSlow,
     RouteUnknown,
     SwapInProgress,
+    TrialUnknown,
     WorkerLost,
 )
 from app.logs import log_event
@@ -80,6 +86,7 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         NotPermitted: 403,
         OriginRefused: 403,
         PathRefused: 403,
+        ModelNotLoaded: 404,
         ModelUnknown: 404,
         CollectionUnknown: 404,
         SubjectUnknown: 404,
@@ -87,8 +94,12 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         NegativeUnknown: 404,
         MergeUnknown: 404,
         RouteUnknown: 404,
+        TrialUnknown: 404,
         MethodRefused: 405,
         RequestTooSlow: 408,
+        GateRefused: 409,
+        ModelInUse: 409,
+        ModelsFull: 409,
         RepeatTooEarly: 409,
         CollectionExists: 409,
         CollectionNeeded: 409,
@@ -110,6 +121,7 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         AuditInvalid: 422,
         CardInvalid: 422,
         NotCalibrated: 422,
+        ProbesMissing: 422,
         RepeatRefused: 422,
         WeightsMissing: 422,
         WeightsUnreadable: 422,
@@ -160,6 +172,26 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(FacesError, _on_faces_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+
+
+def document_errors(app: FastAPI) -> None:
+    """Leave out of the OpenAPI document what FastAPI says of requests that it refuses: 422, in a shape of its own.
+
+    Here they are 400, in the envelope.
+    """
+    as_fastapi_has_it = app.openapi
+
+    def document() -> dict[str, Any]:
+        found = as_fastapi_has_it()
+        for methods in found["paths"].values():
+            for operation in methods.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            found.get("components", {}).get("schemas", {}).pop(name, None)
+        return found
+
+    app.openapi = document  # type: ignore[method-assign]
 
 
 def _on_faces_error(request: Request, error: Exception) -> Response:

@@ -24,6 +24,12 @@ FacesError
 ├── CollectionNeeded     the default collection is not deleted
 ├── SwapInProgress       another swap has not finished
 ├── NoPreviousModel      nothing to go back to
+├── GateRefused          the gate measured the model, and it must not take over
+├── ModelInUse           the model answers, so it cannot be unloaded or compared with itself
+├── ModelNotLoaded       no model of that id is loaded
+├── ModelsFull           too many models are loaded
+├── ProbesMissing        no photos to measure a model with
+├── TrialUnknown         no such trial is under way
 ├── Overloaded           too many requests are waiting
 ├── DeadlinePassed       its turn did not come in time
 ├── ClientGone           nobody waits for the answer any more
@@ -151,6 +157,30 @@ class SwapInProgress(FacesError):
 
 class NoPreviousModel(FacesError):
     code = "no_previous_model"
+
+
+class GateRefused(FacesError):
+    code = "gate_refused"
+
+
+class ModelInUse(FacesError):
+    code = "model_in_use"
+
+
+class ModelNotLoaded(FacesError):
+    code = "model_not_loaded"
+
+
+class ModelsFull(FacesError):
+    code = "models_full"
+
+
+class ProbesMissing(FacesError):
+    code = "probes_missing"
+
+
+class TrialUnknown(FacesError):
+    code = "trial_unknown"
 
 
 class Overloaded(FacesError):

@@ -5,11 +5,16 @@ Fields may be added; none is renamed or removed.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
+from app.changeover import State
 from app.engine import Answered
-from app.swap import Active, Models
+from app.gatekeeper import Verdict
+from app.shadow import Watch
+from app.swap import Active
+from app.verdicts import ShadowAnswer, VerdictAnswer
 from index.answers import ModelAnswer, PhotoAnswer, Schema, ThresholdAnswer
+from index.threshold import Threshold
 
 
 class IdentifyAnswer(PhotoAnswer):
@@ -37,13 +42,29 @@ class IdentifyAnswer(PhotoAnswer):
         return cls(request_id=request_id, timings_ms=timings, thresholds=thresholds, **dict(photo))
 
 
+ModelState = Literal["loaded", "gated", "refused", "shadow", "active", "previous"]
+
+
 class LoadedModel(ModelAnswer):
-    calibration: ThresholdAnswer
+    state: Annotated[
+        ModelState,
+        Field(description="How far it has come. Of one that was measured and does neither: `gated` or `refused`."),
+    ]
+    calibration: Annotated[ThresholdAnswer, Field(description="The threshold that decides.")]
+    thresholds: Annotated[
+        list[ThresholdAnswer], Field(description="Thresholds at several FPIRs, those that could be calibrated.")
+    ]
+    gate: Annotated[VerdictAnswer | None, Field(description="What the gate last measured; null: it did not yet.")]
 
     @classmethod
-    def loaded(cls, active: Active) -> "LoadedModel":
-        answer = ModelAnswer.of(active.card)
-        return cls(calibration=ThresholdAnswer(**ThresholdAnswer.fields_of(active.threshold)), **answer.model_dump())
+    def loaded(cls, active: Active, state: ModelState, verdict: Verdict | None) -> "LoadedModel":
+        return cls(
+            state=state,
+            calibration=_threshold(active.threshold),
+            thresholds=[_threshold(threshold) for threshold in active.thresholds],
+            gate=None if verdict is None else VerdictAnswer.said(verdict),
+            **ModelAnswer.of(active.card).model_dump(),
+        )
 
 
 class ModelsAnswer(Schema):
@@ -51,27 +72,73 @@ class ModelsAnswer(Schema):
     previous: Annotated[
         LoadedModel | None, Field(description="The one before it, still loaded; null when there is none.")
     ]
+    loaded: Annotated[list[LoadedModel], Field(description="Models that are loaded beside these two.")]
+    shadow: Annotated[ShadowAnswer | None, Field(description="The comparison under way, or the last one.")]
+    stored_probes: Annotated[bool, Field(description="The service measures a model by itself before it takes over.")]
 
     @classmethod
-    def of(cls, models: Models) -> "ModelsAnswer":
-        previous = None if models.previous is None else LoadedModel.loaded(models.previous)
-        return cls(active=LoadedModel.loaded(models.active), previous=previous)
+    def of(cls, state: State) -> "ModelsAnswer":
+        models, watch = state.models, state.watch
+
+        def said(model: Active, place: ModelState | None) -> LoadedModel:
+            verdict = state.verdicts.get(model.card.model_id)
+            return LoadedModel.loaded(model, place or _state(model, watch, verdict), verdict)
+
+        return cls(
+            active=said(models.active, "active"),
+            previous=None if models.previous is None else said(models.previous, "previous"),
+            loaded=[said(model, None) for model in models.candidates],
+            shadow=None if watch is None else ShadowAnswer.said(watch),
+            stored_probes=state.stored_probes,
+        )
 
 
-class ActivateRequest(Schema):
+def _state(model: Active, watch: Watch | None, verdict: Verdict | None) -> ModelState:
+    """Of a model that neither answers nor did before."""
+    if watch is not None and watch.running and watch.candidate.model_id == model.card.model_id:
+        return "shadow"
+    return "loaded" if verdict is None else "gated" if verdict.passed else "refused"
+
+
+def _threshold(threshold: Threshold) -> ThresholdAnswer:
+    return ThresholdAnswer(**ThresholdAnswer.fields_of(threshold))
+
+
+ModelName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        description="A shipped name or `dlib`, or the `model_id` of a model that is loaded; on a loopback server also "
+        "`onnx:PATH` or the folder of a Model, as the server sees them.",
+    ),
+]
+
+
+class ModelRequest(Schema):
+    """Which model is meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [{"model": "small-dlib"}]})
+
+    model: ModelName
+
+
+class ActivateRequest(ModelRequest):
     """Which model is to answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [{"model": "small-dlib"}]})
 
-    model: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4096,
-            description="A shipped name or `dlib`; on a loopback server also `onnx:PATH` or the folder of a Model, "
-            "as the server sees them.",
-        ),
-    ]
+    force: Annotated[StrictBool, Field(description="Whatever the gate says; this is recorded.")] = False
+
+
+class ShadowRequest(ModelRequest):
+    """Which model is to be compared, and on how much."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"model": "small-dlib", "share": 0.1}]}
+    )
+
+    share: Annotated[float, Field(ge=0, le=1, description="Of live requests; 0 ends the comparison.")]
 
 
 class StatusAnswer(Schema):

@@ -11,9 +11,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
-from app.document import NAMED, PREFIX, Documented, operation_id
+from app.document import NAMED, PREFIX, operation_id
 from app.engine import Engine
-from app.envelope import handle_errors
+from app.envelope import document_errors, handle_errors
 from app.housekeeping import housekeeping
 from app.middleware import BodyLimit, Requests
 from app.routes import audit, collections, compreface, detect, faces, health, identify, models, subjects, verify
@@ -58,7 +58,7 @@ def create_app(
                 await stack.enter_async_context(housekeeping(engine, expiry_every, utc_now))
             yield
 
-    app = Documented(
+    app = FastAPI(
         title="Heirloom",
         summary="A face gallery that outlives its model.",
         description=_DESCRIPTION,
@@ -70,6 +70,7 @@ def create_app(
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
+    document_errors(app)
     app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)
     app.add_middleware(Origins, origins=trust.origins)
     app.add_middleware(Hosts, names=trust.hosts)

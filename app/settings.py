@@ -21,7 +21,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
+from app.trial import Floor
 from faces.image import ImageLimits
+from index.device import Device
 
 PREFIX: Final = "HEIRLOOM_"
 CONFIG: Final = PREFIX + "CONFIG"
@@ -71,10 +73,16 @@ class Settings(BaseSettings):
     """0 takes a free one."""
     threads: PositiveInt | None = None
     """Cores that inference may use; None means all of this process."""
+    device: Device = "auto"
+    """Where the gallery is searched: `cpu`, `cuda`, or `auto`, which takes GPUs where faiss-gpu finds one."""
     fpir: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """The share of non-enrolled faces that may be answered with somebody; thresholds are computed for it."""
     threshold: Annotated[float | None, Field(ge=-1, le=1)] = None
     """A cosine that decides for every model instead of the calibrated thresholds; it stands for no known FPIR."""
+    probes: Path | None = None
+    """A folder of people, and `_strangers`, that a model is measured with before it takes over."""
+    floor: Annotated[str, AfterValidator(lambda text: str(Floor.parse(text)))] = str(Floor())
+    """What the gate asks of a new model: `fnir=0.05,kept=0.9`, see `trial.Floor`."""
     waiting: Annotated[int, Field(ge=0)] = 32
     """Requests that may be in the service beside one a core; the next one is answered 503."""
     patience: PositiveFloat = 10.0

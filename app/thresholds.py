@@ -23,7 +23,7 @@ class _Table:
 
 
 class Thresholds:
-    """Safe to use from several threads. Answers go by the table that there is; `refresh` makes a new one beside it."""
+    """Safe to use from several threads. Answers go by the table that there is; `measure` makes a new one beside it."""
 
     def __init__(self, fpir: float, user: float | None = None) -> None:
         """fpir: what decides where a request says nothing. user: a cosine that decides then, instead."""
@@ -51,17 +51,15 @@ class Thresholds:
         wanted, table = self._fpir if fpir is None else fpir, self._table(gallery, card)
         return table.by_fpir.get(wanted) or table.others.get(wanted) or self._measured(table, wanted)
 
-    def refresh(self, gallery: LocalGallery, card: ModelCard) -> None:
-        """Measure anew what was measured when the collection was half as large again, or as small, or never."""
-        key = (gallery.collection, card.model_id)
-        known = self._tables.get(key)
-        if known is None or outgrown(known.subjects, gallery.stats().subjects):
-            self._tables[key] = self._made(gallery, card)
+    def measure(self, gallery: LocalGallery, card: ModelCard) -> None:
+        """Look anew at what is stored, and measure what is not or no longer holds."""
+        self._tables[gallery.collection, card.model_id] = self._made(gallery, card)
 
     def renew(self, gallery: LocalGallery, card: ModelCard) -> None:
-        """`refresh`, where something was measured before."""
-        if (gallery.collection, card.model_id) in self._tables:
-            self.refresh(gallery, card)
+        """`measure`, if that was done when the collection was half as large again, or as small to match."""
+        known = self._tables.get((gallery.collection, card.model_id))
+        if known is not None and outgrown(known.subjects, gallery.stats().subjects):
+            self.measure(gallery, card)
 
     def forget(self, collection: str) -> None:
         """That collection was deleted: one of the same name would be another."""

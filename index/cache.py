@@ -15,13 +15,14 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 
 from faces.errors import FacesError
-from index import operations
+from index import approximate, operations, settings
 from index.compaction import ERASING, EVERYTHING, FEWEST, Growing, Rule, build, due, plan, published
 from index.connection import RESTORE
-from index.errors import CollectionUnknown, GalleryCorrupt, SegmentDamaged
+from index.errors import ApproximationRefused, CollectionUnknown, GalleryCorrupt, SegmentDamaged
 from index.rows import TEMPLATE, Numbers, Row, template_fault, template_vectors
 from index.sealing import Sealing
-from index.search import Snapshot, nothing
+from index.search import Scans, Snapshot, nothing
+from index.segment import Segment
 from index.snapshots import Saved, SnapshotFiles, folder_of
 from index.writer import Job
 
@@ -41,6 +42,8 @@ class Truth(Protocol):
     def store_id(self) -> str: ...
     @property
     def sealing(self) -> Sealing: ...
+    @property
+    def engine(self) -> Scans: ...
     def read(self, job: Job[T]) -> T: ...
     def write(self, job: Job[T]) -> T: ...
 
@@ -54,9 +57,12 @@ class Cache:
         self._refreshing, self._compacting = threading.Lock(), threading.Lock()
         self._worker: threading.Thread | None = None
         self._closed = False
+        self._approximate = approximate.Approximate(truth.engine)
+        self._approximate_from: int | None = None  # Templates
         self._snapshot = nothing(dim)
         self._snapshot = self._loaded() or truth.read(self._anew)
-        if any(not part.file for part in self._snapshot.segments):
+        self._heed_settings()
+        if any(not part.file for part in self._snapshot.segments) or self._uncoded():
             self._compact_soon()  # which saves, too
 
     def close(self) -> None:
@@ -64,6 +70,7 @@ class Cache:
         self._closed = True
         if self._worker is not None:
             self._worker.join()
+        self._approximate.close()
 
     def current(self) -> Snapshot:
         """The Snapshot to answer from: up to date, or a moment old while another thread reads in what is new."""
@@ -80,18 +87,39 @@ class Cache:
             self._bring_up()
             return self._snapshot
 
+    def engine(self, snapshot: Snapshot) -> Scans:
+        """What is to search this Snapshot."""
+        return self._approximate if self._approximates(snapshot) else self._truth.engine
+
+    def approximately(self) -> tuple[Snapshot, Scans]:
+        """This moment's Snapshot, and what searches it approximately, whatever the settings. May take minutes.
+
+        Raises ApproximationRefused when it has no segment that is worth it.
+        """
+        snapshot = self.refresh()
+        segments = _segments(snapshot)
+        self._approximate.prepare(segments)
+        if not self._approximate.codes_any(segments):
+            remedy = f"It takes {approximate.FEWEST} or more; with fewer, an exact search is as fast."
+            raise ApproximationRefused("too few Templates to search approximately", snapshot.living, remedy)
+        return snapshot, self._approximate
+
     def compact(self, rule: Rule = EVERYTHING) -> None:
         """Lay the rows out anew, and write the snapshot files. Searches go on meanwhile."""
         with self._compacting:
             self._lay_out(rule)
             self._save(wait=0)
+        self._approximate.prepare(self._uncoded())
 
     def erase(self, wait: float) -> bool:
         """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files."""
         with self._compacting:
             self.refresh()
             self._lay_out(ERASING)
-            return self._save(wait)
+            saved = self._save(wait)
+        if self._uncoded():
+            self._compact_soon()
+        return saved
 
     def faults(self) -> list[str]:
         """What the cache holds otherwise than the store, as sentences."""
@@ -115,8 +143,23 @@ class Cache:
     def _bring_up(self) -> None:
         before = self._snapshot
         self._snapshot = self._truth.read(self._after)
-        if self._snapshot is not before and plan(self._snapshot, due(self._snapshot)):
-            self._compact_soon()
+        if self._snapshot is not before:
+            self._heed_settings()
+            if plan(self._snapshot, due(self._snapshot)) or self._uncoded():
+                self._compact_soon()
+
+    def _heed_settings(self) -> None:
+        wanted = self._truth.read(lambda connection: settings.approximation(connection, self._collection))
+        self._approximate_from = None if wanted is None else wanted.templates
+        if wanted is None:
+            self._approximate.forget_codes()
+
+    def _approximates(self, snapshot: Snapshot) -> bool:
+        return self._approximate_from is not None and snapshot.living >= self._approximate_from
+
+    def _uncoded(self) -> list[Segment]:
+        """Segments that are searched approximately, once they have codes."""
+        return self._approximate.lacks(_segments(self._snapshot)) if self._approximates(self._snapshot) else []
 
     def _after(self, connection: sqlite3.Connection) -> Snapshot:
         """The Snapshot of this moment, from the current one where the log reaches back to it."""
@@ -192,7 +235,8 @@ class Cache:
                 with self._compacting:
                     self._lay_out(due(self._snapshot))
                     self._save(wait=0)
-                if not plan(self._snapshot, due(self._snapshot)):
+                self._approximate.prepare(self._uncoded(), lambda: not self._closed)
+                if not plan(self._snapshot, due(self._snapshot)) and not self._uncoded():
                     return
         except FacesError as error:
             _LOG.warning("compaction stopped, and is tried again after the next write: %s", error)
@@ -240,6 +284,10 @@ class Cache:
                 "INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (self._collection, _MANIFEST, manifest)
             )
         )
+
+
+def _segments(snapshot: Snapshot) -> list[Segment]:
+    return [part.rows for part in snapshot.segments]
 
 
 @dataclass(frozen=True, slots=True)

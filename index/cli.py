@@ -13,11 +13,13 @@ from index.answers import PhotoAnswer
 from index.build import build_gallery, find_people, photo_bytes
 from index.calibrate import Calibration, chosen, current_threshold, measured_here
 from index.commands import options
+from index.commands.approximate import approximate
 from index.commands.audit import audit
 from index.commands.backup import backup, restore
 from index.commands.exchange import export, import_, subject
 from index.commands.forget import forget
 from index.commands.sealing import rotate_key, seal, unseal
+from index.device import Device, engine_on
 from index.errors import NothingToEnrol
 from index.gallery import LocalGallery, open_gallery, open_or_create_gallery
 from index.identify import OneByOne, identify
@@ -68,15 +70,23 @@ def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates a face.")
 @click.option("--fpir", type=click.FloatRange(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
 @click.option("--threshold", type=float, help="Decide by this cosine instead of a calibrated one.")
+@options.device
 @options.as_json
 def search(
-    photo: Path, path: Path, model: str, top_k: int, fpir: float, threshold: float | None, as_json: bool
+    photo: Path,
+    path: Path,
+    model: str,
+    top_k: int,
+    fpir: float,
+    threshold: float | None,
+    device: Device,
+    as_json: bool,
 ) -> None:
     """Name every face in PHOTO: the nearest Subjects, and which of them it is, or unknown."""
     limits = ImageLimits()
     image = read_image(photo_bytes(photo, limits), limits)
     found = find_model(model)
-    with open_gallery(path) as gallery:
+    with open_gallery(path, engine=engine_on(device)) as gallery:
         gallery.require_space(found.card.space)
         by = (
             current_threshold(gallery, found.card, fpir)
@@ -97,8 +107,9 @@ def search(
     help="Photos of people by name, FOLDER/PERSON/: a person named with a subject id is enrolled, others are not.",
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw scores and rates: .png or .svg.")
+@options.device
 @options.as_json
-def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as_json: bool) -> None:
+def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, device: Device, as_json: bool) -> None:
     """Print and store the thresholds of a model in this gallery, for FPIR 0.1, 0.01 and 0.001, and what each rests on.
 
     FPIR: the share of people who are not enrolled and are yet answered with somebody. With --probes it is counted on
@@ -107,7 +118,7 @@ def calibrate(path: Path, model: str, probes: Path | None, plot: Path | None, as
     if plot is not None:
         require_plot(plot)
     found = find_model(model)
-    with open_gallery(path) as gallery:
+    with open_gallery(path, engine=engine_on(device)) as gallery:
         gallery.require_space(found.card.space)
         labelled = None if probes is None else _probes(probes, gallery, found)
         with progress("searches", None) as advance:
@@ -152,7 +163,7 @@ def check(ctx: click.Context, path: Path, as_json: bool) -> None:
     ctx.exit(1 if problems else 0)
 
 
-for command in (backup, restore, export, import_, subject, seal, rotate_key, unseal, audit, forget):
+for command in (approximate, backup, restore, export, import_, subject, seal, rotate_key, unseal, audit, forget):
     main.add_command(command)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
@@ -120,6 +120,9 @@ class Receipt:
     """Backups beside the store that the Subject could not be removed from, each with the reason."""
 
 
+Search = Literal["exact", "approximate"]
+
+
 @dataclass(frozen=True, slots=True)
 class GalleryStats:
     subjects: int
@@ -129,6 +132,8 @@ class GalleryStats:
     space_id: str
     models: dict[str, int]
     """Templates by the model_id that made them."""
+    search: Search = "exact"
+    """approximate: somebody may be missed; scores and their order are right all the same."""
 
 
 class Gallery(Protocol):

@@ -11,6 +11,7 @@ SegmentDamaged           a file of the cache is not what was written: made again
 CollectionUnknown, CollectionExists, CollectionInvalid
 SubjectUnknown, SubjectExists, SubjectInvalid, TemplateUnknown, NegativeUnknown, MergeUnknown, MergeImpossible
 TemplatesInvalid, ProbesInvalid, PhotoUnreadable, NothingToEnrol, NotCalibrated, NoProbes, PlotUnavailable
+ApproximationRefused     a search that looks at fewer rows would miss too much here, or nobody can tell
 AuditInvalid, AccessKeyInvalid, AccessKeyUnknown, AccessRefused
 ExportInvalid, SignatureRefused, SigningKeyMissing, SigningKeyInvalid, ScanBlind
 StoreKeyError            about the key that embeddings are sealed with; its value is a key's id or a variable's name
@@ -135,6 +136,12 @@ class NoProbes(FacesError):
     """A folder of labelled probes with no photo that can be one."""
 
     code = "no_probes"
+
+
+class ApproximationRefused(FacesError):
+    """Too much would be missed, or there is too little to tell."""
+
+    code = "approximation_refused"
 
 
 class PlotUnavailable(FacesError):

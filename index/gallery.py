@@ -21,7 +21,7 @@ from index.contract import (
 )
 from index.local import LocalGallery
 from index.migrate import DEFAULT
-from index.store import Store, create_store, open_store
+from index.store import Engine, Store, create_store, open_store
 from index.subjects import KEEP, Keep
 
 __all__ = [
@@ -56,13 +56,14 @@ def create_gallery(path: Path, space: Space, collection: str = DEFAULT) -> Local
     return _opened(create_store(path, {collection: space}), collection)
 
 
-def open_gallery(path: Path, collection: str = DEFAULT) -> LocalGallery:
+def open_gallery(path: Path, collection: str = DEFAULT, *, engine: Engine | None = None) -> LocalGallery:
     """A collection of the store in this file, checked row by row, or loaded from its snapshot files.
 
+    engine: what searches, see `open_store` and `index.device`.
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable, and such a file is left as it is; or
     CollectionUnknown.
     """
-    return _opened(open_store(path), collection)
+    return _opened(open_store(path, engine=engine), collection)
 
 
 def open_or_create_gallery(path: Path, space: Space, collection: str = DEFAULT) -> LocalGallery:

@@ -30,6 +30,7 @@ from index.contract import (
     unit_rows,
 )
 from index.errors import GalleryCorrupt, NothingToEnrol, ProbesInvalid, TemplatesInvalid
+from index.recall import Approximation, Recall, measure
 from index.search import Hit, Snapshot
 from index.subjects import KEEP, Keep
 from index.threshold import Threshold
@@ -116,7 +117,7 @@ class LocalGallery:
             raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
         vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
         snapshot = self._cache.current()
-        while (found := self._named(vectors, snapshot.search(vectors, k, self.store.engine))) is None:
+        while (found := self._named(vectors, snapshot.search(vectors, k, self._cache.engine(snapshot)))) is None:
             snapshot = self._later_than(snapshot)
         return found
 
@@ -278,6 +279,21 @@ class LocalGallery:
     def codes_of(self, templates: Sequence[int]) -> list[tuple[int, bytes]]:
         """Id and code of those Templates that the cache holds in a segment: what its snapshot files hold of them."""
         return self._cache.refresh().codes_of(templates)
+
+    def approximation(self) -> Approximation | None:
+        """On what grounds the gallery is searched approximately. None: it is searched exactly."""
+        return self.store.read(lambda connection: settings.approximation(connection, self._of.number))
+
+    def approximate(self, wanted: Approximation | None, *, actor: str = "cli") -> None:
+        """From now on, in every process, once the codes are made in the background. None: exactly again."""
+        self._change(lambda change: settings.put_approximation(change, wanted), actor)
+
+    def recall(self, probes: int, seed: int, *, report_progress: Callable[[int], None] = lambda _: None) -> Recall:
+        """What an approximate search would miss here. See `recall.measure`. Raises ApproximationRefused."""
+        snapshot, approximate = self._cache.approximately()
+        return measure(
+            snapshot, self.store.engine, approximate, probes=probes, seed=seed, report_progress=report_progress
+        )
 
     def compact(self) -> None:
         """Lay the cache out anew now, rather than in the background when it is worth it."""

@@ -11,13 +11,14 @@ KEPT: Final = 262_144
 
 _PRUNE_EVERY: Final = 4096  # operations
 
-Kind = Literal["enrol", "erase", "move", "subject"]
+Kind = Literal["enrol", "erase", "move", "subject", "setting"]
 
 
 def record(connection: sqlite3.Connection, collection: int, kind: Kind, rows: Iterable[tuple[int, int]]) -> None:
     """Add to the log. rows: (Template id, number of the Subject that has it afterwards).
 
-    `subject`: somebody came, went or changed, and no Template with it. Raises CollectionUnknown.
+    `subject`: somebody came, went or changed, and no Template with it; `setting`: how the collection is searched did.
+    Raises CollectionUnknown.
     """
     before = _last(connection)
     connection.executemany(

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from index import audit, backup, snapshots
+from index.contract import Search
 from index.local import LocalGallery
+from index.recall import Approximation
 from index.store import Store
 
 
@@ -32,11 +34,15 @@ class Overview:
     space_id: str
     models: dict[str, int]
     """Templates by the model_id that made them."""
+    search: Search
+    """Whether somebody may be missed."""
+    approximation: Approximation | None
+    """From which size on, and on what grounds; None: never."""
     store: StoreState
 
 
 def overview(gallery: LocalGallery) -> Overview:
-    return Overview(**asdict(gallery.stats()), store=_state(gallery.store))
+    return Overview(**asdict(gallery.stats()), approximation=gallery.approximation(), store=_state(gallery.store))
 
 
 def check(store: Store) -> list[str]:

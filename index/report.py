@@ -82,7 +82,21 @@ def not_probes(skipped: Sequence[Skipped]) -> str:
 def counted(found: Overview) -> str:
     models = [f"  {templates} made by model {model}" for model, templates in found.models.items()]
     head = f"{found.subjects} subjects, {found.templates} templates, version {found.version}, space {found.space_id}"
-    return "\n".join([head, *models, *_around(found.store)])
+    return "\n".join([head, *models, *_searched(found), *_around(found.store)])
+
+
+def _searched(found: Overview) -> list[str]:
+    wanted = found.approximation
+    if wanted is None:
+        return ["searched exactly"]
+    if found.search == "exact":
+        return [f"searched exactly; approximately from {wanted.templates} templates on"]
+    recall = wanted.recall
+    told = f"searched approximately: recall@1 {recall.first:.4f}, recall@10 {recall.ten:.4f}"
+    lines = [f"{told}, measured on {recall.templates} templates, {wanted.date}"]
+    if wanted.outgrown(found.templates):
+        lines.append("it has grown by half since: measure again with index approximate")
+    return lines
 
 
 def _around(store: StoreState) -> list[str]:

@@ -51,7 +51,12 @@ class Rows(Protocol):
 
 
 class Scans(Protocol):
-    """What finds the nearest rows of segments: on the processor `index.scan.Scanner`, or another engine."""
+    """What finds the nearest rows of segments: on the processor `index.scan.Scanner`, or another engine.
+
+    No score that it gives is off by more than the slack. An exact engine leaves out only rows that score less, up to
+    the slack; an approximate one may leave out others as well, which nobody looks for: what it says was not brought up
+    counts as farther away.
+    """
 
     def scan(self, parts: Sequence[tuple[Segment, Mask | None]], probes: Vectors, depth: int) -> Scan:
         """The `depth` nearest living rows of all parts together, for each probe (m, dim). See Scan."""
@@ -163,9 +168,9 @@ class Snapshot:
     def search(self, probes: Vectors, k: int, engine: Scans) -> list[list[Hit]]:
         """The best Template of each of the k nearest Subjects, for every probe (n, dim); best first.
 
-        Exact: what is asked for grows until nothing that was kept back could still come in. Scores are computed
-        anew in float64 from the rows as stored, so that equal rows score equal wherever they lie, and equal scores go
-        to the older Template.
+        Exact where the engine is: what is asked for grows until nothing that was kept back could still come in. Scores
+        are exact whatever the engine, computed anew in float64 from the rows as stored, so that equal rows score equal
+        wherever they lie, and equal scores go to the older Template.
         """
         both = (self._in_segments(engine), self._in_delta())
         scanned = [_Scanned(source, probes, max(_FIRST_DEPTH, _PER_CANDIDATE * k)) for source in both if source.living]

@@ -46,9 +46,12 @@ class Slice:
         return len(self.codes)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Coding:
-    """How rows became codes, and how far from them they are. Lengths are Euclidean."""
+    """How rows became codes, and how far from them they are. Lengths are Euclidean.
+
+    One for each set of rows, whoever owns them: what an engine makes of these rows it may keep as long as this lives.
+    """
 
     centre: Vectors
     """(dim,)"""
@@ -57,6 +60,11 @@ class Coding:
     """No row is farther than this from what its code stands for."""
     reach: float
     """No code stands for what is farther than this from the centre."""
+
+    @property
+    def longest(self) -> float:
+        """No row is longer."""
+        return float(np.linalg.norm(self.centre)) + self.reach + self.residual
 
 
 @dataclass(frozen=True, slots=True, eq=False)

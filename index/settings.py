@@ -2,15 +2,19 @@
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from index.collection import Change, Collection
-from index.contract import GalleryStats
+from index.contract import GalleryStats, Search
+from index.recall import Approximation
 from index.threshold import Threshold
 
 _THRESHOLD: Final = TypeAdapter(Threshold)
+_APPROXIMATION: Final = TypeAdapter(Approximation)
+_APPROXIMATE: Final = "approximate"  # the setting; empty or not there: searched exactly
 
 
 def read(connection: sqlite3.Connection, of: Collection, name: str) -> str | None:
@@ -45,9 +49,29 @@ def put_thresholds(change: Change, found: Iterable[Threshold]) -> None:
         change.tell("put_threshold", None, {"model_id": threshold.model_id, "fpir": threshold.fpir})
 
 
+def approximation(connection: sqlite3.Connection, collection: int) -> Approximation | None:
+    """Of the collection with this number. None: it is searched exactly."""
+    row = connection.execute(
+        "SELECT value FROM settings WHERE collection = ? AND name = ?", (collection, _APPROXIMATE)
+    ).fetchone()
+    with suppress(ValidationError):  # damaged: then nobody is missed
+        return _APPROXIMATION.validate_json(row[0]) if row and row[0] else None
+    return None
+
+
+def put_approximation(change: Change, wanted: Approximation | None) -> None:
+    """None: search exactly. Caches hear of it as of a write."""
+    write(change.connection, change.of, _APPROXIMATE, _APPROXIMATION.dump_json(wanted).decode() if wanted else "")
+    change.record("setting", [(0, 0)])
+    body = {"templates": wanted.templates, "recall": wanted.recall.first} if wanted else {}
+    change.tell("search_approximately" if wanted else "search_exactly", None, body)
+
+
 def stats(connection: sqlite3.Connection, of: Collection) -> GalleryStats:
     """Raises CollectionUnknown."""
     of.require_there(connection)
     row = connection.execute("SELECT subjects, seq FROM collections WHERE number = ?", (of.number,)).fetchone()
     models = dict(connection.execute("SELECT model_id, templates FROM tallies WHERE collection = ?", (of.number,)))
-    return GalleryStats(row[0], sum(models.values()), row[1], of.space.space_id, models)
+    templates, wanted = sum(models.values()), approximation(connection, of.number)
+    search: Search = "approximate" if wanted is not None and templates >= wanted.templates else "exact"
+    return GalleryStats(row[0], templates, row[1], of.space.space_id, models, search)

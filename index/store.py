@@ -48,7 +48,9 @@ _SPACE: Final = TypeAdapter(Space)
 
 
 class Engine(Scans, Protocol):
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Once nobody searches any more; again, it does nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,18 @@ def open_store(
 ) -> "Store":
     """The store in this file; one of an older format is brought to this one first.
 
-    engine: what searches, and is closed with the store; None: the processor.
+    engine: what searches, and is closed with the store, or when it cannot be opened; None: the processor.
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable, and leaves such a file as it is; the
     errors of `sealing_of` when it is sealed.
     """
-    if inspect(path) < SCHEMA_VERSION:
-        migrate(path, clock().isoformat())
-    return Store(path, environment, clock, engine or Scanner())
+    engine = engine or Scanner()
+    try:
+        if inspect(path) < SCHEMA_VERSION:
+            migrate(path, clock().isoformat())
+        return Store(path, environment, clock, engine)
+    except BaseException:
+        engine.close()
+        raise
 
 
 class Store:

@@ -47,6 +47,10 @@ async def identify(
         """What waits holds no photo in memory: the form keeps a large one in a temporary file."""
         answered = engine.identify(image.file.read, top_k, ticket, gallery=collection, rule=rule, only_good=only_good)
         record(engine.trail, by, collection.collection, answered)
+        shadow = engine.changeover.shadow
+        if collection is engine.gallery and shadow.wants(by.request_id):
+            image.file.seek(0)
+            shadow.offer(by.request_id, image.file.read(), answered.active, answered.found)
         return IdentifyAnswer.answering(answered, by.request_id)
 
     return await service.computed(request, work, timeout)

@@ -9,8 +9,16 @@ from index.erase import Proof, Sighting
 from index.exchange import Exported, Imported
 from index.holders import Holder, in_words
 from index.ledger import LogState
+from index.recall import Recall
 from index.reseal import Resealed
 from index.restore import Restored
+
+
+def recalled(recall: Recall) -> str:
+    return (
+        f"recall@1 {recall.first:.4f}, recall@10 {recall.ten:.4f}: {recall.probes} of {recall.templates} templates, "
+        f"each searched for among all others; median time {recall.ms:.2f} ms, exactly {recall.exact_ms:.2f} ms"
+    )
 
 
 def backed_up(backup: Backup) -> str:

@@ -1,7 +1,7 @@
 """A gallery of three colours, its teacher, a student and a stranger, and the service over them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,18 +17,24 @@ from faces.align import Image
 from faces.detect import Face
 from faces.image import ImageLimits
 from faces.models import open_embedder, read_model
+from index import audit
 from index.gallery import LocalGallery, Template, create_gallery
 from index.keyring import Keyring
+from index.store import open_store
 from tests.app import parts
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Model folders: `teacher` and `student` share a Space, `stranger` has another."""
+    """Model folders: `teacher`, `student` and `clumsy` share a Space, `stranger` has another.
+
+    `clumsy` ranks as the teacher does, but too low for its threshold.
+    """
     folder = tmp_path_factory.mktemp("models")
     return {
         "teacher": parts.write_model(folder / "teacher"),
         "student": parts.write_model(folder / "student", role="student", noise=0.05),
+        "clumsy": parts.write_model(folder / "clumsy", role="student", noise=1.0),
         "stranger": parts.write_model(folder / "stranger", space=parts.OTHER_SPACE, noise=1.0),
     }
 
@@ -44,6 +50,29 @@ def gallery_path(tmp_path: Path, models: dict[str, Path]) -> Path:
             template = Template(embedder.embed(crop)[0], embedder.model_id)
             gallery.enrol(name, [template], space=parts.SPACE, name=name.title())
     return path
+
+
+@pytest.fixture
+def probes(tmp_path: Path) -> Path:
+    """A folder of probes: five shades of Red and of Green, one of Yellow, three of nameless strangers."""
+    folder = tmp_path / "probes"
+    for person, shades in parts.PROBES.items():
+        (folder / person).mkdir(parents=True)
+        for number, shade in enumerate(shades):
+            (folder / person / f"{number}.png").write_bytes(parts.photo(shade))
+    return folder
+
+
+@pytest.fixture
+def recorded(gallery_path: Path) -> Callable[[], list[audit.Entry]]:
+    """What is on record so far of what was done with models, the oldest first."""
+
+    def read() -> list[audit.Entry]:
+        with open_store(gallery_path) as store:
+            entries = store.read(lambda connection: audit.entries(connection, 100))
+        return [entry for entry in reversed(entries) if entry.action in parts.RECORDED]
+
+    return read
 
 
 @pytest.fixture

@@ -32,6 +32,14 @@ SPACE = Space(teacher="ab" * 32, dim=DIM, crop=ARCFACE_112.name)
 OTHER_SPACE = replace(SPACE, teacher="cd" * 32)
 
 BLACK, RED, GREEN, BLUE = (0, 0, 0), (250, 10, 10), (10, 250, 10), (10, 10, 250)
+PROBES = {
+    "red": [(250 - 9 * shade, 20, 20) for shade in range(5)],
+    "green": [(20, 250 - 9 * shade, 20) for shade in range(5)],
+    "yellow": [(240, 240, 10)],
+    "_strangers": [(20, 20, 250 - 9 * shade) for shade in range(3)],
+}
+"""People -> shades of them, none of which is enrolled."""
+RECORDED = ("load_model", "gate", "shadow", "swap", "rollback", "unload_model")
 TEACHER_THRESHOLD, STUDENT_THRESHOLD = 0.7, 0.8
 
 Colour = tuple[int, int, int]

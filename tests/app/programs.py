@@ -19,12 +19,15 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: object) -> Iterator[Server]:
-    """`app serve ARGUMENTS` on a free port, once it says that it is ready; killed at the end if it still runs."""
+def serving(folder: Path, *arguments: object, program: tuple[str, ...] = ("app.cli",)) -> Iterator[Server]:
+    """`app serve ARGUMENTS` on a free port, once it says that it is ready; killed at the end if it still runs.
+
+    program: the module that is run instead of app.cli, and what it takes before `serve`.
+    """
     log = folder / "server.log"
     with log.open("a") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--threads", "1", *map(str, arguments)],
+            [sys.executable, "-m", *program, "serve", "--port", "0", "--threads", "1", *map(str, arguments)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
     try:

@@ -126,7 +126,7 @@ def test_what_was_rejected_is_in_the_error(url):
 
 
 NAMES = {"healthz": "alive", "readyz": "ready", "list_models": "models"}
-ARGUMENTS = {Path | bytes: b"", Sequence[Path | bytes]: [b""], str: "x", int: 1}
+ARGUMENTS = {Path | bytes: b"", Sequence[Path | bytes]: [b""], str: "x", int: 1, float: 0.5}
 
 
 def calls(client):

@@ -15,6 +15,7 @@ from app.logs import JsonLines
 from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
 from app.schemas_gallery import EnrolmentAnswer, ReceiptAnswer
 from app.settings import Settings, read_settings
+from app.verdicts import GateAnswer, ShadowAnswer
 from tests.app.parts import BLUE, GREEN, RED, photo
 from tests.app.test_faces import VIOLET
 from tests.app.test_openapi import document
@@ -26,7 +27,9 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_each_example_is_a_whole_answer():
-    kinds = (IdentifyAnswer, EnrolmentAnswer, ReceiptAnswer, ModelsAnswer, ErrorAnswer)
+    kinds = (
+        IdentifyAnswer, EnrolmentAnswer, ReceiptAnswer, ModelsAnswer, GateAnswer, ShadowAnswer, ErrorAnswer
+    )  # fmt: skip
     for kind, example in zip(kinds, EXAMPLES, strict=True):
         kind.model_validate_json(example, extra="forbid")
 
@@ -41,7 +44,7 @@ def test_each_command_works_as_it_stands(url, tmp_path):
     """In order, in one shell; but for those that start programs or want a model that is not here."""
     for name, colour in (("photo", RED), ("ada1", BLUE), ("ada2", VIOLET), ("stranger", GREEN)):
         (tmp_path / f"{name}.jpg").write_bytes(photo(colour, kind="JPEG"))
-    lines = "".join(block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if "small-dlib" not in block)
+    lines = "".join(block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if "dlib" not in block)
     script = f'curl() {{ command curl -sS --fail-with-body "$@" && echo; }}\n{lines}'
     ran = subprocess.run(
         ["bash", "-eux", "-c", script.replace("http://127.0.0.1:8000", url)],

@@ -6,7 +6,7 @@ import pytest
 
 from app.engine import Engine, open_engine
 from app.stages import Workload, open_stages
-from faces.errors import ImageUnreadable
+from faces.errors import DeviceUnavailable, ImageUnreadable
 from faces.image import ImageLimits
 from index.errors import NotCalibrated
 from tests.app import parts
@@ -21,7 +21,7 @@ def test_each_stage_has_its_milliseconds_and_what_is_left_is_waiting(engine):
     """One clock that goes 0, 1, 3, 6, … seconds: read by the engine, for every lap of the stages, and by the engine."""
     clock = itertools.accumulate(itertools.count()).__next__
     with open_stages(parts.SquareDetector(), Workload(1, 60, 60), clock) as stages:
-        timed = Engine(engine.gallery, stages, engine.switch, ImageLimits(), clock)
+        timed = Engine(engine.gallery, stages, engine.changeover, ImageLimits(), clock)
         laps = dict(identify(timed, photo(RED)).timings_ms)
     assert laps.pop("wait") == 1000 * (1 + 6 + 8 + 10)
     assert laps == {"decode": 2000, "detect": 3000, "quality": 4000, "align": 5000, "embed": 7000, "search": 9000}
@@ -46,6 +46,15 @@ def test_an_answer_keeps_the_model_it_began_with(engine, models, monkeypatch):
     assert answered.active.card.name == "teacher"
     assert answered.found.faces[0].decision.threshold.model_id == parts.model_id(models["teacher"])
     assert engine.switch.models.active.card.name == "student"
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_ends_the_start(settings, monkeypatch):
+    def none() -> int:
+        raise DeviceUnavailable("there is no GPU", "cuda", "Take the processor.")
+
+    monkeypatch.setattr("index.device.gpus", none)
+    with pytest.raises(DeviceUnavailable), open_engine(settings.model_copy(update={"device": "cuda"})):
+        pass
 
 
 def test_a_damaged_photo_is_an_error(engine):

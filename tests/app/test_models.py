@@ -108,7 +108,9 @@ def test_a_choice_that_the_gallery_cannot_store_is_not_made(client, engine, mode
     assert identified_by(client) == ("teacher", parts.TEACHER_THRESHOLD)
 
 
-@pytest.mark.parametrize("body", [{}, {"model": ""}, {"model": 7}, {"model": "x", "force": True}, [], "dlib"])
+@pytest.mark.parametrize(
+    "body", [{}, {"model": ""}, {"model": 7}, {"model": "x", "forced": True}, {"model": "x", "force": 1}, [], "dlib"]
+)
 def test_a_request_of_another_shape_is_refused(client, body):
     response = client.post("/v1/models/activate", json=body)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")

@@ -1,5 +1,6 @@
 """What a service comes back with, however it ended."""
 
+import signal
 import threading
 import time
 
@@ -10,6 +11,7 @@ from app.engine import open_engine
 from app.errors import ServiceUnreachable
 from index.gallery import open_gallery
 from tests.app import parts
+from tests.app.dying import MOMENTS
 from tests.app.programs import serving
 
 
@@ -93,6 +95,57 @@ def swap_until_dead(client, models, told):
             client.activate(str(models[wanted]))
         except ServiceUnreachable:
             return
+
+
+STORED = ("the choice is stored", "the pointer has moved", "all is done but the answer")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_in_a_swap_it_comes_back_with_the_old_model_before_the_choice_is_stored_with_the_new_one_after(
+    gallery_path, models, tmp_path, moment
+):
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+    with (
+        serving(tmp_path, *arguments, program=("tests.app.dying", "activate", moment)) as server,
+        Client(server.url) as client,
+    ):
+        with pytest.raises(ServiceUnreachable):
+            client.activate(str(models["student"]))
+        assert server.process.wait(30) == -signal.SIGKILL
+    assert answers_after_a_restart(tmp_path, arguments) == ("student" if moment in STORED else "teacher")
+
+
+@pytest.mark.parametrize(
+    "moment", [moment for moment in MOMENTS if "model" not in moment and "thresholds" not in moment]
+)
+def test_killed_on_the_way_back_too(gallery_path, models, tmp_path, moment):
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+    dying = serving(tmp_path, *arguments, program=("tests.app.dying", "roll_back", moment))
+    with dying as server, Client(server.url) as client:
+        client.activate(str(models["student"]))
+        with pytest.raises(ServiceUnreachable):
+            client.roll_back()
+        assert server.process.wait(30) == -signal.SIGKILL
+    assert answers_after_a_restart(tmp_path, arguments) == ("teacher" if moment in STORED else "student")
+
+
+def test_killed_while_it_measures_and_watches_a_model_it_comes_back_with_the_one_that_answered(
+    gallery_path, models, tmp_path
+):
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+    with serving(tmp_path, *arguments) as server, Client(server.url) as client:
+        client.shadow(str(models["student"]), 1.0)
+        client.identify(parts.photo(parts.RED))
+        server.process.kill()
+    assert answers_after_a_restart(tmp_path, arguments) == "teacher"
+
+
+def answers_after_a_restart(folder, arguments):
+    with serving(folder, *arguments) as server, Client(server.url) as client:
+        answer = client.models()
+        assert (answer.previous, answer.loaded, answer.shadow) == (None, [], None)
+        assert client.identify(parts.photo(parts.BLACK)).model.name == answer.active.name
+        return answer.active.name
 
 
 def test_what_was_answered_is_there_after_a_kill(gallery_path, models, tmp_path):

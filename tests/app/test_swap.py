@@ -13,7 +13,7 @@ def active(name):
     return Active(name, SimpleNamespace(card=SimpleNamespace(model_id=name)), threshold=object())
 
 
-def switch(load=active, remember=lambda _: None):
+def switch(load=active, remember=lambda *_: None):
     return Switch(active("teacher"), load, remember)
 
 
@@ -68,7 +68,7 @@ def test_a_model_that_does_not_load_changes_nothing():
         raise OSError(name)
 
     remembered = []
-    made = switch(fail, remembered.append)
+    made = switch(fail, lambda reference, _: remembered.append(reference))
     before = made.models
     with pytest.raises(OSError, match="student"):
         made.activate("student")
@@ -77,7 +77,7 @@ def test_a_model_that_does_not_load_changes_nothing():
 
 
 def test_a_choice_that_cannot_be_stored_changes_nothing():
-    def fail(_):
+    def fail(*_):
         raise OSError("disk full")
 
     made = switch(remember=fail)
@@ -89,7 +89,7 @@ def test_a_choice_that_cannot_be_stored_changes_nothing():
 
 def test_the_choice_is_stored_before_the_pointer_moves():
     seen = []
-    made = switch(remember=lambda reference: seen.append((reference, made.models.active.reference)))
+    made = switch(remember=lambda reference, _: seen.append((reference, made.models.active.reference)))
     made.activate("student")
     made.roll_back()
     assert seen == [("student", "teacher"), ("teacher", "student")]

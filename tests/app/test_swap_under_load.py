@@ -1,15 +1,17 @@
-"""Eight clients keep asking while the model is swapped back and forth: nobody notices, but for the answers' model."""
+"""Sixteen clients keep asking while the model is swapped back and forth: nobody notices, but for the answers' model."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pytest
+
 from app.client import Client
 from tests.app import parts
 from tests.app.parts import BLUE, GREEN, RED, photo
 
-CLIENTS, SWAPS = 8, 24
+CLIENTS = 16
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,17 @@ def ask(url, stop):
     return spans
 
 
-def swap_back_and_forth(client, student):
-    """Swaps by name and by way back, in turn: when, to which model."""
-    spans = [Span(0, 0, client.models().active.model_id)]
-    for i in range(SWAPS):
+def swap_back_and_forth(client, swaps, student):
+    """Swaps by name, by way back and by id, in turn: when, to which model. Now and then the other one is watched."""
+    teacher = client.models().active.model_id
+    spans = [Span(0, 0, teacher)]
+    ways = [lambda: client.activate(str(student)), client.roll_back, client.roll_back, lambda: client.activate(teacher)]
+    for i in range(swaps):
+        if i % 10 == 4:
+            client.shadow(str(student), 0.5)
         began = time.monotonic()
-        answer = client.roll_back() if i % 2 else client.activate(str(student))
+        answer = ways[i % 4]()
         spans.append(Span(began, time.monotonic(), answer.active.model_id))
-        time.sleep(0.02)
     return spans
 
 
@@ -57,15 +62,17 @@ def may_answer(answer, swaps):
     }
 
 
-def test_no_request_fails_and_each_names_a_model_that_was_active_and_that_models_threshold(url, models):
+@pytest.mark.parametrize("swaps", [60, pytest.param(500, marks=pytest.mark.nightly)])
+def test_no_request_fails_and_each_names_a_model_that_was_active_and_that_models_threshold(url, models, swaps):
     stop = threading.Event()
     with ThreadPoolExecutor(CLIENTS) as pool, Client(url) as client:
         asking = [pool.submit(ask, url, stop) for _ in range(CLIENTS)]
         try:
-            swaps = swap_back_and_forth(client, models["student"])
+            spans = swap_back_and_forth(client, swaps, models["student"])
         finally:
             stop.set()
         answers = [answer for each in asking for answer in each.result()]
-    assert len(swaps) == SWAPS + 1
-    assert {answer.model_id for answer in answers} == {parts.model_id(models[name]) for name in ("teacher", "student")}
-    assert [answer for answer in answers if answer.model_id not in may_answer(answer, swaps)] == []
+    teacher, student = (parts.model_id(models[name]) for name in ("teacher", "student"))
+    assert [span.model_id for span in spans[1:]] == [(student, teacher)[i % 2] for i in range(swaps)]
+    assert {answer.model_id for answer in answers} == {teacher, student}
+    assert [answer for answer in answers if answer.model_id not in may_answer(answer, spans)] == []

@@ -12,7 +12,7 @@ from faces.detect import Face
 from faces.embed import Crops, Vectors
 from faces.space import Grid, Input, Licence, ModelCard, Space
 from index.errors import NothingToEnrol, ProbesInvalid, SubjectUnknown, TemplatesInvalid
-from index.gallery import Candidate, GalleryStats, Receipt, Template, unit_rows
+from index.gallery import Candidate, GalleryStats, LocalGallery, Receipt, Template, unit_rows
 
 DIM = 8
 SPACE = Space(teacher="ab" * 32, dim=DIM, crop="arcface-112")
@@ -128,6 +128,33 @@ class ListGallery:
         for _, _, template in self.rows:
             models[template.model_id] = models.get(template.model_id, 0) + 1
         return GalleryStats(len(self.names), len(self.rows), self.version, self.space.space_id, models)
+
+
+class Settled:
+    """A gallery that keeps no rows apart as new: all are in segments, where its engine looks."""
+
+    def __init__(self, gallery: LocalGallery) -> None:
+        self._gallery = gallery
+        self.space = gallery.space
+
+    def enrol(
+        self, subject_id: str, templates: Sequence[Template], *, space: Space, name: str | None = None
+    ) -> list[int]:
+        ids = self._gallery.enrol(subject_id, templates, space=space, name=name)
+        self._gallery.compact()
+        return ids
+
+    def search(self, probes: Vectors, k: int, *, space: Space) -> list[list[Candidate]]:
+        return self._gallery.search(probes, k, space=space)
+
+    def forget(self, subject_id: str) -> Receipt:
+        return self._gallery.forget(subject_id)
+
+    def check(self) -> list[str]:
+        return self._gallery.check()
+
+    def stats(self) -> GalleryStats:
+        return self._gallery.stats()
 
 
 def photo(path: Path, colour: tuple[int, int, int], *, sharp: bool = True, shade: int = 0) -> Path:

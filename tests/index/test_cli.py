@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import pytest
 from click.testing import CliRunner, Result
 
@@ -191,6 +192,16 @@ def test_calibrate_without_matplotlib_says_how_to_get_it(run, path, tmp_path, mo
     assert (
         result.stderr == "Error: a plot needs a package that is not installed: 'matplotlib'. pip install matplotlib\n"
     )
+
+
+@pytest.mark.parametrize("command", [["search", "photo"], ["calibrate"]])
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error_with_the_reason(run, built, people, command):
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("faiss-gpu is installed")
+    words = [people / "ada" / "1.png" if word == "photo" else word for word in command]
+    result = run(*words, "--gallery", built, "--model", "dlib", "--device", "cuda")
+    assert result.exit_code == 1
+    assert "faiss-cpu is installed, not faiss-gpu" in result.stderr
 
 
 def test_stats_counts(run, built):

@@ -1,7 +1,8 @@
 """What every Gallery does. A new kind is one more line in GALLERIES."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,55 @@ import pytest
 
 from faces.errors import SpaceMismatch
 from faces.space import Space
+from index import approximate
 from index.errors import NothingToEnrol, ProbesInvalid, SubjectUnknown, TemplatesInvalid
-from index.gallery import Candidate, Gallery, create_gallery
-from tests.index.fakes import DIM, EAST, NORTH, OTHER_SPACE, SPACE, UP, ListGallery, direction, random_rows, templates
+from index.gallery import Candidate, Gallery, create_gallery, open_gallery
+from index.recall import Approximation, Recall
+from index.store import Engine
+from tests.index.engines import ENGINES
+from tests.index.fakes import (
+    DIM,
+    EAST,
+    NORTH,
+    OTHER_SPACE,
+    SPACE,
+    UP,
+    ListGallery,
+    Settled,
+    direction,
+    random_rows,
+    templates,
+)
+
+
+@contextmanager
+def searched_by(engine: Callable[[], Engine], folder: Path, space: Space) -> Iterator[Gallery]:
+    """A gallery whose rows are all where this engine looks for them."""
+    path = folder / "people.heirloom"
+    create_gallery(path, space).close()
+    with open_gallery(path, engine=engine()) as gallery:
+        yield Settled(gallery)
+
+
+@contextmanager
+def searched_approximately(folder: Path, space: Space) -> Iterator[Gallery]:
+    """Exact all the same, as few rows are all looked at closely; what it misses of many, see test_approximate."""
+    with create_gallery(folder / "people.heirloom", space) as gallery:
+        gallery.approximate(Approximation(1, 0.0, Recall(0, 0, 0, 0, 0, 0), "2026-11-28"))
+        yield Settled(gallery)
+
 
 GALLERIES: Mapping[str, Callable[[Path, Space], AbstractContextManager[Gallery]]] = {
     "local": lambda folder, space: create_gallery(folder / "people.heirloom", space),
     "list": lambda _, space: nullcontext(ListGallery(space)),
+    "approximate": searched_approximately,
+    **{f"on {name}": partial(searched_by, engine) for name, engine in ENGINES.items()},
 }
 
 
 @pytest.fixture(params=sorted(GALLERIES))
-def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]:
+def gallery(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
+    monkeypatch.setattr(approximate, "FEWEST", 16)  # as many rows as codes can be made of
     with GALLERIES[request.param](tmp_path, SPACE) as made:
         yield made
 

@@ -1,23 +1,23 @@
 """A scan never errs by more than it says, never returns a dead row, and leaves out only what scores less."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.scan import MULTIPLIERS, Scanner
+from index.scan import MULTIPLIERS
+from tests.index.engines import ENGINES
 from tests.index.test_segment import segment_of, unit_rows
 
 LEANS = st.sampled_from([0.0, 0.5, 3.0])  # cosines to one another of about 0, 0.2 and 0.9
 
 
-@pytest.fixture(scope="module", params=list(MULTIPLIERS))
+@pytest.fixture(scope="module", params=list(ENGINES))
 def scanner(request):
-    if request.param == "int8":
-        pytest.importorskip("numkong")
-    with Scanner(2, MULTIPLIERS[request.param]) as made:
+    with closing(ENGINES[request.param]()) as made:
         yield made
 
 

@@ -1,0 +1,201 @@
+"""All that may be done with the models of a running service, each on record: load, gate, shadow, activate, and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.errors import GateRefused, ModelInUse, ProbesMissing
+from app.gatekeeper import Gatekeeper, Hearing, Verdict
+from app.probes import Probe, probes_in
+from app.record import Record
+from app.shadow import Shadow, Watch
+from app.swap import Active, Models, Switch
+from app.trial import Floor
+from faces.image import ImageLimits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """The Models at one moment, and what is known of them."""
+
+    models: Models
+    watch: Watch | None
+    verdicts: dict[str, Verdict]
+    """By model_id: the last one on it."""
+    stored_probes: bool
+
+
+class Changeover:
+    """Moves models through loaded → gated → shadow → active → previous.
+
+    The gate binds: while the last Verdict on a model is that it must not take over from the present one, it is
+    activated by force alone. Where the operator has stored probes, a model that was not measured is measured first;
+    where not, it may be activated unmeasured, and the record says so.
+    """
+
+    def __init__(
+        self,
+        switch: Switch,
+        gatekeeper: Gatekeeper,
+        shadow: Shadow,
+        record: Record,
+        *,
+        floor: Floor,
+        probes: Path | None,
+        limits: ImageLimits,
+    ) -> None:
+        self.switch: Final = switch
+        self.shadow: Final = shadow
+        self.floor: Final = floor
+        self._gatekeeper = gatekeeper
+        self._record = record
+        self._probes = probes
+        self._limits = limits
+
+    @property
+    def state(self) -> State:
+        models = self.switch.models
+        verdicts = {model.card.model_id: self._gatekeeper.last(model) for model in models.all}
+        known = {model_id: verdict for model_id, verdict in verdicts.items() if verdict is not None}
+        return State(models, self.shadow.watch, known, self._probes is not None)
+
+    def load(self, reference: str, actor: str) -> State:
+        """Have a model loaded beside the active one. Raises what `Switch.load` raises."""
+        model = self.switch.load(reference)
+        self._record(actor, "load_model", {"model_id": model.card.model_id})
+        return self.state
+
+    def unload(self, name: str, actor: str) -> State:
+        """Let go of a model that does not answer. Raises what `Switch.unload` raises."""
+        model = self.switch.models.named(name)
+        self._record(actor, "unload_model", {"model_id": model.card.model_id})
+        self.switch.unload(model.card.model_id)
+        self._after_change()
+        return self.state
+
+    def hear(
+        self, reference: str, probes: Sequence[Probe], *, trial: str | None, folder: Path | None, floor: Floor,
+        more: bool, actor: str,
+    ) -> tuple[Hearing, Verdict]:  # fmt: skip
+        """Measure a model against the active one, on these photos, on a folder's, or, without both, on the stored ones.
+
+        trial: the id of the Hearing that these photos go on with. more: others follow, so nothing is decided yet.
+        Raises ModelInUse for the active model, ProbesMissing, TrialUnknown, and what `Switch.load` raises.
+        """
+        new, old = self._beside(reference)
+        if not probes and trial is None:
+            probes = self._stored() if folder is None else probes_in(folder, self._limits)
+        hearing = self._gatekeeper.open(old, new) if trial is None else self._gatekeeper.find(trial, old, new)
+        hearing.hear(probes)
+        if more:
+            return hearing, self._gatekeeper.so_far(hearing, floor)
+        verdict = self._gatekeeper.close(hearing, floor)
+        self._record(actor, "gate", _told(verdict))
+        return hearing, verdict
+
+    def watch(self, reference: str, share: float, actor: str) -> State:
+        """Put a model into the active one's shadow, for a share of live probes. Share 0 ends it.
+
+        Raises ModelInUse for the active model, and what `Switch.load` raises.
+        """
+        if share == 0:
+            self._record(actor, "shadow", {"share": share})
+            self.shadow.stop()
+            return self.state
+        new, old = self._beside(reference)
+        self._record(actor, "shadow", {"model_id": new.card.model_id, "against": old.card.model_id, "share": share})
+        self.shadow.start(new, old, share)
+        return self.state
+
+    def activate(self, reference: str, actor: str, *, force: bool = False) -> State:
+        """Let a model answer. Raises GateRefused, and what `Switch.activate` and `hear` raise."""
+        if self._probes is not None and not force:
+            self._measure(reference, actor)
+
+        def approve(models: Models, new: Active) -> None:
+            verdict = self._against(models.active, new)
+            if not force and not _same(models.active, new):
+                self._require_passed(verdict, new)
+            gate = "none" if verdict is None else "passed" if verdict.passed else "refused"
+            self._record(actor, "swap", _moved(models.active, new) | {"gate": gate, "forced": int(force)})
+
+        self.switch.activate(reference, approve, actor=actor)
+        self._after_change()
+        return self.state
+
+    def roll_back(self, actor: str) -> State:
+        """Back to the previous model, at once. Raises what `Switch.roll_back` raises."""
+
+        def approve(models: Models, new: Active) -> None:
+            self._record(actor, "rollback", _moved(models.active, new))
+
+        self.switch.roll_back(approve, actor=actor)
+        self._after_change()
+        return self.state
+
+    def _measure(self, reference: str, actor: str) -> None:
+        """On the stored probes, unless it was measured since the present model answers."""
+        new, old = self.switch.load(reference), self.switch.models.active
+        if not _same(old, new) and self._against(old, new) is None:
+            self.hear(new.card.model_id, (), trial=None, folder=None, floor=self.floor, more=False, actor=actor)
+
+    def _beside(self, reference: str) -> tuple[Active, Active]:
+        """A model that is loaded, and the active one, which it must not be."""
+        new, old = self.switch.load(reference), self.switch.models.active
+        if _same(old, new):
+            raise ModelInUse("this model answers already", new.card.model_id, "Name the one that is to take over.")
+        return new, old
+
+    def _require_passed(self, verdict: Verdict | None, new: Active) -> None:
+        if verdict is None and self._probes is not None:  # another swap came between measuring and moving
+            raise GateRefused(
+                "not measured against the model that answers now", new.card.model_id, "Ask again: it will be."
+            )
+        if verdict is not None and not verdict.passed:
+            raise GateRefused(
+                f"the gate refuses this model ({'; '.join(verdict.reasons)})", new.card.model_id,
+                "Look at the table, put it in the shadow, or force it: that is recorded.",
+            )  # fmt: skip
+
+    def _against(self, old: Active, new: Active) -> Verdict | None:
+        return self._gatekeeper.verdict(old, new)
+
+    def _stored(self) -> list[Probe]:
+        if self._probes is None:
+            raise ProbesMissing("photos to measure with", 0, "Send some; or serve with --probes FOLDER.")
+        return probes_in(self._probes, self._limits)
+
+    def _after_change(self) -> None:
+        """A shadow ends when either of its two models is no longer where it was."""
+        models, watch = self.switch.models, self.shadow.watch
+        self._gatekeeper.forget(models.all)
+        if watch is not None and watch.running:
+            loaded = {model.card.model_id for model in models.all[1:]}
+            if watch.against.model_id != models.active.card.model_id or watch.candidate.model_id not in loaded:
+                self.shadow.stop()
+
+
+def _same(one: Active, other: Active) -> bool:
+    return one.card.model_id == other.card.model_id
+
+
+def _moved(old: Active, new: Active) -> dict[str, str | int | float | None]:
+    return {"model_id": new.card.model_id, "from": old.card.model_id, "threshold": new.threshold.value}
+
+
+def _told(verdict: Verdict) -> dict[str, str | int | float | None]:
+    found = verdict.found
+    return {
+        "model_id": verdict.new.model_id,
+        "against": verdict.old.model_id,
+        "passed": int(verdict.passed),
+        "floor": str(verdict.floor),
+        "mated": found.new.rank1.of,
+        "non_mated": found.new.fpir.of,
+        "kept": found.kept.value,
+        "fnir_old": found.old.fnir.value,
+        "fnir_new": found.new.fnir.value,
+        "fpir_old": found.old.fpir.value,
+        "fpir_new": found.new.fpir.value,
+    }
