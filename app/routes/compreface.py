@@ -1,8 +1,7 @@
 """The routes of CompreFace, over our engine: see `app.compreface`. A key for one collection is served from that one."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Final
@@ -10,30 +9,27 @@ from typing import Annotated, Any, Final
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from app import compreface as said
 from app.admission import Ticket
 from app.engine import Answered
 from app.enrolment import Sent, enrol_photos
-from app.errors import FaceNotFound
+from app.routes.compreface_photos import Answer, File, OptionsDep, Shown, Source, Target, shown_faces
 from app.routes.guarded import Guarded, Photos
 from app.routes.identify import record
 from app.routes.service import COLLECTION, ByDep, CollectionDep, ServiceDep
 from app.security import Access, require
-from app.view import Read, Rule, View
+from app.view import Rule
 from faces.errors import FacesError
 from index.answers import Schema
 from index.errors import SubjectExists, SubjectUnknown, TemplateUnknown
 from index.gallery import LocalGallery
-from index.identify import FoundFace, Identified, Looked
+from index.identify import FoundFace, Identified
 from index.threshold import Threshold, decide
 
 _MOST: Final = 100  # predictions, as of our own routes
 _PAGE: Final = 500
-
-Answer = dict[str, Any]
 
 
 class _Spoken(Guarded):
@@ -65,103 +61,14 @@ _ImageId = Annotated[str, Path(max_length=100)]
 _Count = Annotated[int, Query(ge=1, le=_MOST)]
 
 
-def _photo(field: str) -> Callable[[Request], AsyncIterator[Read]]:
-    """A dependency: the photo in this field of a form, or of JSON in base64."""
-
-    async def photo(request: Request) -> AsyncIterator[Read]:
-        if request.headers.get("content-type", "").startswith("application/json"):
-            try:
-                body = await request.json()
-            except ValueError:
-                raise said.refusal("body", "not JSON") from None
-            data = said.photo_of(body.get(field) if isinstance(body, dict) else None, field)
-            yield lambda: data
-            return
-        async with request.form() as form:
-            upload = form.get(field)
-            if not isinstance(upload, UploadFile):
-                raise RequestValidationError([{"type": "missing", "loc": ("body", field), "msg": "Field required"}])
-            yield upload.file.read
-
-    return photo
-
-
-_File = Annotated[Read, Depends(_photo("file"))]
-_Source = Annotated[Read, Depends(_photo("source_image"))]
-_Target = Annotated[Read, Depends(_photo("target_image"))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What every look at a photo may be asked with."""
-
-    limit: Annotated[int, Query(ge=0)] = 0
-    det_prob_threshold: Annotated[float, Query(ge=0, le=1)] = 0.0
-    face_plugins: Annotated[str, Query(max_length=500)] = ""
-    status: bool = False
-    detect_faces: bool = True
-
-
-_OptionsDep = Annotated[_Options, Depends()]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
-    """The faces that the caller wants of a photo, the largest first, and how to tell of them."""
-
-    view: View
-    looked: Looked
-    numbers: list[int]
-    plugins: set[str]
-    status: bool
-
-    def embedded(self) -> Any:
-        return self.view.stages.embed(self.looked.crops[self.numbers])
-
-    def face(self, number: int, vector: Any = None, **more: Any) -> Answer:
-        face = self.looked.faces[number]
-        answer = {"box": said.box(face), **more}
-        if "landmarks" in self.plugins:
-            answer["landmarks"] = said.landmarks(face)
-        if "calculator" in self.plugins and vector is not None:
-            answer["embedding"] = vector.tolist()
-        if self.status:
-            laps = self.view.stages.laps
-            answer["execution_time"] = {"detector": laps.get("detect", 0.0), "calculator": laps.get("embed", 0.0)}
-        return answer
-
-    def answer(self, result: list[Answer]) -> Answer:
-        if not self.status:
-            return {"result": result}
-        versions = {"detector": "mtcnn", "calculator": self.view.active.card.name}
-        return {"result": result, "plugins_versions": versions}
-
-
-def _shown(view: View, read: Read, options: _Options, field: str = "file") -> _Shown:
-    """Raises FaceNotFound when no face is left."""
-    plugins = said.plugins_of(options.face_plugins)
-    if not options.detect_faces:
-        raise said.refusal("detect_faces", "not supported: faces are always looked for")
-    looked = view.look(read)
-    seen = [number for number, face in enumerate(looked.faces) if face.score >= options.det_prob_threshold]
-    if not seen:
-        raise FaceNotFound("No face is found in the given image", field, "Send another one.")
-    seen.sort(key=lambda number: -_area(looked.faces[number].box))
-    return _Shown(view, looked, seen[: options.limit or None], plugins, options.status)
-
-
-def _area(box: tuple[float, float, float, float]) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 @router.post("/recognition/recognize", dependencies=[_IDENTIFY])
 async def recognize(
-    file: _File,
+    file: File,
     service: ServiceDep,
     collection: CollectionDep,
     request: Request,
     by: ByDep,
-    options: _OptionsDep,
+    options: OptionsDep,
     prediction_count: _Count = 1,
 ) -> Answer:
     if "calculator" in options.face_plugins:
@@ -170,7 +77,7 @@ async def recognize(
     def work(ticket: Ticket) -> Answer:
         view = service.engine.view(collection, ticket)
         threshold = view.threshold(Rule())
-        shown = _shown(view, file, options)
+        shown = shown_faces(view, file, options)
         vectors = shown.embedded()
         near = view.stages.search(vectors, prediction_count).candidates
         _record(service, by, shown, near, threshold)
@@ -184,7 +91,7 @@ async def recognize(
     return await service.computed(request, work, None)
 
 
-def _record(service: ServiceDep, by: ByDep, shown: _Shown, near: Any, threshold: Threshold) -> None:
+def _record(service: ServiceDep, by: ByDep, shown: Shown, near: Any, threshold: Threshold) -> None:
     looked, view = shown.looked, shown.view
     faces = tuple(
         FoundFace(looked.faces[number], looked.qualities[number], tuple(found), decide(found, threshold))
@@ -268,7 +175,7 @@ def delete_subjects(collection: CollectionDep, by: ByDep) -> Answer:
 
 @router.post("/recognition/faces", status_code=201, dependencies=[_ENROL])
 async def add_face(
-    file: _File,
+    file: File,
     service: ServiceDep,
     collection: CollectionDep,
     request: Request,
@@ -338,12 +245,12 @@ def download(image_id: _ImageId) -> Answer:
 @router.post("/recognition/faces/{image_id}/verify", dependencies=[_IDENTIFY])
 async def verify_face(
     image_id: _ImageId,
-    file: _File,
+    file: File,
     service: ServiceDep,
     collection: CollectionDep,
     request: Request,
     by: ByDep,
-    options: _OptionsDep,
+    options: OptionsDep,
 ) -> Answer:
     number = _number(image_id)
 
@@ -351,7 +258,7 @@ async def verify_face(
         view = service.engine.view(collection, ticket)
         threshold = view.threshold(Rule()).value
         subject_id = collection.owner(number)
-        shown = _shown(view, file, options)
+        shown = shown_faces(view, file, options)
         scores = collection.compare(shown.embedded(), number, space=view.active.card.space)
         body = {"model_id": view.active.card.model_id, "faces": len(scores)}
         service.engine.trail.note(by, "verify", collection.collection, body, subject_id=subject_id)
@@ -367,19 +274,19 @@ async def verify_face(
 
 @router.post("/verification/verify", dependencies=[_IDENTIFY, Depends(Photos(2))])
 async def verify(
-    source_image: _Source,
-    target_image: _Target,
+    source_image: Source,
+    target_image: Target,
     service: ServiceDep,
     collection: CollectionDep,
     request: Request,
     by: ByDep,
-    options: _OptionsDep,
+    options: OptionsDep,
 ) -> Answer:
     def work(ticket: Ticket) -> Answer:
         view = service.engine.view(collection, ticket)
         threshold = view.threshold(Rule()).value
-        source = _shown(view, source_image, options, "source_image")
-        target = _shown(view, target_image, options, "target_image")
+        source = shown_faces(view, source_image, options, "source_image")
+        target = shown_faces(view, target_image, options, "target_image")
         (vector, *_) = source.embedded()
         scores = target.embedded() @ vector
         matches = [
@@ -395,10 +302,10 @@ async def verify(
 
 @router.post("/detection/detect", dependencies=[_IDENTIFY])
 async def detect(
-    file: _File, service: ServiceDep, collection: CollectionDep, request: Request, options: _OptionsDep
+    file: File, service: ServiceDep, collection: CollectionDep, request: Request, options: OptionsDep
 ) -> Answer:
     def work(ticket: Ticket) -> Answer:
-        shown = _shown(service.engine.view(collection, ticket), file, options)
+        shown = shown_faces(service.engine.view(collection, ticket), file, options)
         return shown.answer([shown.face(number) for number in shown.numbers])
 
     return await service.computed(request, work, None)
