@@ -10,6 +10,7 @@ import click
 
 from app import report
 from app.audit import audit
+from app.checkup import doctor
 from app.client import API_KEY, DEFAULT_URL, Client
 from app.errors import GateRefused
 from app.keys import keys
@@ -127,6 +128,7 @@ def _measured(client: Client, name: str, probes: Path | None, floor: str) -> Gat
 
 main.add_command(keys)
 main.add_command(audit)
+main.add_command(doctor)
 
 
 def _as_seen_by_the_service(model: str) -> str:

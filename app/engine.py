@@ -14,6 +14,7 @@ from app.changeover import Changeover
 from app.gatekeeper import Gatekeeper
 from app.idempotency import Once
 from app.loading import Loader, blank
+from app.metrics import Meters
 from app.record import recorder
 from app.references import absolute, starting_model
 from app.settings import Settings
@@ -60,6 +61,7 @@ class Engine:
         changeover: Changeover,
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
+        meters: Meters | None = None,
         *,
         thresholds: Thresholds | None = None,
         guard: Mode = "flag",
@@ -73,6 +75,7 @@ class Engine:
         self.trail: Final = Trail(gallery.store)
         self.once: Final = Once(Repeats(gallery.store), utc_now)
         self._limits = limits
+        self._meters = meters or Meters()
         self._clock = clock
 
     def identify(
@@ -97,7 +100,9 @@ class Engine:
         found = identify(view.photo(read), view.stages, threshold, top_k, only_good=only_good)
         wait = (self._clock() - began) * 1000 - sum(view.stages.laps.values())
         thresholds = self.thresholds.several(view.gallery, view.active.card)
-        return Answered(view.active, found, {"wait": wait, **view.stages.laps}, thresholds)
+        timings = {"wait": wait, **view.stages.laps}
+        self._meters.answered(view.active.card.model_id, timings, found)
+        return Answered(view.active, found, timings, thresholds)
 
     def view(self, gallery: LocalGallery, ticket: Ticket) -> View:
         """What a request works with from its start to its end, whatever is swapped meanwhile."""
@@ -117,7 +122,7 @@ class Engine:
 
 
 @contextmanager
-def open_engine(settings: Settings) -> Iterator[Engine]:
+def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[Engine]:
     """An Engine over the settings' gallery and model, warm; drained and closed at the end.
 
     Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `Loader`.
@@ -139,7 +144,8 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
         switch = Switch(load(reference), load, remember)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
-        with open_stages(open_detector(threads=1), work) as stages:
+        meters = meters or Meters()
+        with open_stages(open_detector(threads=1), work, ran=meters.batch) as stages:
             changeover = Changeover(
                 switch,
                 Gatekeeper(gallery, stages.detector, settings.limits, utc_now),
@@ -149,7 +155,15 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
                 probes=settings.probes,
                 limits=settings.limits,
             )
-            engine = Engine(gallery, stages, changeover, settings.limits, thresholds=thresholds, guard=settings.guard)
+            engine = Engine(
+                gallery,
+                stages,
+                changeover,
+                settings.limits,
+                meters=meters,
+                thresholds=thresholds,
+                guard=settings.guard,
+            )
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
                 remember(reference, "cli")

@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from app.errors import (
     ClientGone,
@@ -46,6 +47,7 @@ from app.errors import (
     WorkerLost,
 )
 from app.logs import log_event
+from app.metrics import ERROR
 from app.schemas import ErrorAnswer, Problem
 from faces.errors import (
     CardInvalid,
@@ -149,8 +151,28 @@ _HEADERS: Final[Mapping[int, Callable[[FacesError], Mapping[str, str]]]] = Mappi
 _EXAMPLE_ID: Final = "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e"
 
 
+class _Refusal(JSONResponse):
+    """Leaves its code in the request's state, for whoever counts."""
+
+    def __init__(self, error: FacesError, request_id: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(error_answer(error, request_id).model_dump(), status, headers)
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][ERROR] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def status_of(error: FacesError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def codes() -> set[str]:
+    """All that an answer may have: of each class of the table, of those below it, and of what nobody foresaw."""
+    kinds: list[type[FacesError]] = [InternalError, *STATUS]
+    for kind in kinds:  # grows meanwhile
+        kinds += kind.__subclasses__()
+    return {kind.code for kind in kinds}
 
 
 def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
@@ -164,7 +186,7 @@ def error_response(error: FacesError, request_id: str, headers: Mapping[str, str
     if status >= 500 and not isinstance(error, InternalError):  # that one was logged with all that is known
         log_event(_LOG, logging.WARNING, str(error), request_id=request_id, code=error.code)
     belonging = _HEADERS[status](error) if status in _HEADERS else {}
-    return JSONResponse(error_answer(error, request_id).model_dump(), status, {**belonging, **(headers or {})})
+    return _Refusal(error, request_id, status, {**belonging, **(headers or {})})
 
 
 def handle_errors(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from app.admission import Admission
 from app.engine import Engine, open_engine
 from app.errors import CannotListen
+from app.metrics import Meters
 from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
@@ -41,11 +43,14 @@ class Started:
 def serve(settings: Settings, report: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in flight. report: called once requests are answered.
 
+    Told to stop, the service first says at /readyz that it is not ready, and for `settings.linger` seconds goes on as
+    before: time for a load balancer to look. Then nothing new is taken.
     Raises CannotListen before anything is loaded, the errors of `open_engine`, and KeyNeeded.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn takes them over while it runs, and hands them back when it has drained
-    with closing(bind(settings.host, settings.port)) as listener, open_engine(settings) as engine:
+    meters = Meters()
+    with closing(bind(settings.host, settings.port)) as listener, open_engine(settings, meters) as engine:
         keyring = Keyring(engine.gallery.store)
         trust = trust_of(settings, keyring, loopback=is_loopback(listener), name=url_of(listener))
         app = create_app(
@@ -55,10 +60,31 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
             trust=trust,
             paths_allowed=not trust.exposed,
             expiry_every=settings.expiry_every,
+            meters=meters,
         )
         _listen(listener, settings.host, settings.port)
         report(Started(engine, url_of(listener), keyring.any()))
-        uvicorn.Server(protocol(app, settings.drain)).run([listener])
+        stopping: threading.Event = app.state.service.stopping
+        Lingering(protocol(app, settings.drain), stopping, settings.linger).run([listener])
+
+
+class Lingering(uvicorn.Server):
+    """Tells that it is to stop before it does. A second signal is obeyed at once."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event, seconds: float) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._seconds = seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        first = not self._stopping.is_set()
+        self._stopping.set()
+        if first and self._seconds:
+            later = threading.Timer(self._seconds, super().handle_exit, (sig, frame))
+            later.daemon = True  # a second signal does not wait for it
+            later.start()
+        else:
+            super().handle_exit(sig, frame)
 
 
 def protocol(app: FastAPI, drain: int = 30) -> uvicorn.Config:

@@ -1,5 +1,6 @@
 """The HTTP application over an Engine."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -13,12 +14,26 @@ from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.document import NAMED, PREFIX, operation_id
 from app.engine import Engine
-from app.envelope import document_errors, handle_errors
+from app.envelope import codes, document_errors, handle_errors
 from app.housekeeping import housekeeping
+from app.metrics import Measured, Meters
 from app.middleware import BodyLimit, Requests
-from app.routes import audit, collections, compreface, detect, faces, health, identify, models, subjects, verify
+from app.routes import (
+    audit,
+    collections,
+    compreface,
+    detect,
+    faces,
+    health,
+    identify,
+    metrics,
+    models,
+    subjects,
+    verify,
+)
 from app.routes.service import Service, named_collection
 from app.security import anybody
+from app.states import EngineState
 from app.trust import Trust
 from faces.image import ImageLimits
 from index.gallery import utc_now
@@ -39,6 +54,7 @@ def create_app(
     trust: Trust | None = None,
     paths_allowed: bool = False,
     expiry_every: float | None = None,
+    meters: Meters | None = None,
 ) -> FastAPI:
     """The application; the Engine stays its caller's to close.
 
@@ -46,9 +62,13 @@ def create_app(
     loopback.
     paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
     expiry_every: seconds between two rounds of housekeeping; None: there are none.
+    meters: those that the Engine counts on too.
     """
     trust = trust or Trust(anybody(), exposed=False)
-    service = Service(engine, admission, paths_allowed)
+    meters = meters or Meters()
+    meters.look_at(EngineState(engine))
+    meters.expect(codes())
+    service = Service(engine, admission, paths_allowed, meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -76,8 +96,9 @@ def create_app(
     app.add_middleware(Hosts, names=trust.hosts)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trust.proxies))
     app.add_middleware(Requests)
-    app.add_middleware(SecurityHeaders)  # added last, so outermost
-    for routes in (health, identify, collections, models, detect, audit):
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measured, meters=meters, clock=time.perf_counter)  # added last, so outermost
+    for routes in (health, identify, collections, metrics, models, detect, audit):
         app.include_router(routes.router)
     for of_a_collection in (identify, verify, subjects, faces):
         app.include_router(of_a_collection.router, prefix=PREFIX)

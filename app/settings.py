@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Seconds that one run of a network, or one search, may take before its requests are answered 503."""
     drain: PositiveInt = 30
     """Seconds that requests in flight may take once the service was told to stop."""
+    linger: NonNegativeFloat = 0.0
+    """Seconds that it goes on before, while /readyz already says no: for load balancers that look there."""
     max_bytes: PositiveInt = ImageLimits().bytes
     max_pixels: PositiveInt = ImageLimits().pixels
     max_side: PositiveInt = ImageLimits().side

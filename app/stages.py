@@ -14,7 +14,7 @@ import numpy as np
 
 from app.admission import Ticket
 from app.batching import Item, Result, Stage
-from app.workers import Workers, supervised
+from app.workers import Ran, Workers, supervised
 from faces.detect import Detects
 from faces.embed import Crops, ModelEmbedder, Vectors
 from faces.space import Recipe
@@ -70,7 +70,9 @@ class Search:
 class SharedStages:
     """What all requests share: the Stages of the pipeline and their Workers. No batch holds Crops for two models."""
 
-    def __init__(self, detector: Detects, work: Workload, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self, detector: Detects, work: Workload, clock: Clock = time.perf_counter, ran: Ran = lambda *_: None
+    ) -> None:
         self.detector = detector
         self._clock = clock
         self.looking: Final[Stage[_Look, _Timed[Looked]]] = Stage("look", self._look)
@@ -90,7 +92,7 @@ class SharedStages:
             key=lambda item: (item.gallery, item.embedder.space, item.top_k),
         )
         self.workers: Final = Workers(
-            (self.looking, self.embedding, self.searching), work.cores, stuck_after=work.stuck_after
+            (self.looking, self.embedding, self.searching), work.cores, stuck_after=work.stuck_after, ran=ran
         )
 
     def _look(self, items: Sequence[_Look]) -> list[_Timed[Looked]]:
@@ -124,9 +126,11 @@ class SharedStages:
 
 
 @contextmanager
-def open_stages(detector: Detects, work: Workload, clock: Clock = time.perf_counter) -> Iterator[SharedStages]:
+def open_stages(
+    detector: Detects, work: Workload, clock: Clock = time.perf_counter, ran: Ran = lambda *_: None
+) -> Iterator[SharedStages]:
     """SharedStages whose workers are supervised; drained at the end."""
-    stages = SharedStages(detector, work, clock)
+    stages = SharedStages(detector, work, clock, ran)
     with supervised(stages.workers, every=_EVERY, patience=work.drain):
         yield stages
 

@@ -24,8 +24,13 @@ def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     finally:
         with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
             part.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return when the disk has what this file holds, or which files this folder has. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -4,6 +4,7 @@ import functools
 import os
 import queue
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -40,6 +41,29 @@ def load_network(model: Path, *, device: Device = "cpu", threads: int | None = N
     file does not open as an ONNX model.
     """
     return _LOADERS[device](model, threads or len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """What computes on this machine's processor."""
+
+    name: str
+    version: str
+    processor: str
+    capabilities: tuple[str, ...]
+    """FP32, BF16, INT8, …: what the processor does in hardware; networks run in FP32 whatever stands here."""
+
+
+def runtime_facts() -> RuntimeFacts:
+    """Raises DeviceUnavailable when the runtime does not load, or has no processor to run on."""
+    try:
+        core = _core()
+        version = core.get_versions("CPU")["CPU"].build_number.partition("-")[0]
+        processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except (ImportError, RuntimeError) as error:
+        raise DeviceUnavailable("OpenVINO does not start", "cpu", f"Install it again: {_first_line(error)}.") from None
+    return RuntimeFacts("OpenVINO", version, processor.strip(), tuple(capabilities))
 
 
 def run_in_batches(network: Network, rows: Floats) -> list[Floats]:
@@ -130,6 +154,10 @@ class _OnnxRuntimeCuda:
 
 _GPU_REMEDY: Final = "Run make install-gpu on a machine with an NVIDIA driver, or use cpu."
 _LOADERS: Final[Mapping[Device, Callable[[Path, int], Network]]] = {"cpu": _OpenVino, "cuda": _OnnxRuntimeCuda}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _unreadable(model: Path, error: Exception) -> WeightsUnreadable:

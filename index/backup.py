@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from faces.errors import FacesError
+from faces.files import sync
 from index import audit, faults
 from index.connection import RESTORE, connect, inspect, translated, unchanging
 from index.errors import GalleryCorrupt, GalleryExists, GalleryForeign, GalleryUnavailable
@@ -75,6 +76,7 @@ def back_up(path: Path, to: Path | None, now: datetime, *, actor: str = "cli") -
         try:
             part.unlink(missing_ok=True)
             copy_whole(path, part)
+            _owe_nothing(part)
             require_sound(part)
             subjects, templates = counted(part)
             os.link(part, goal)  # unlike a rename, never replaces what is there
@@ -120,6 +122,12 @@ def copy_whole(source: Path, part: Path) -> None:
     sync(part)
 
 
+def _owe_nothing(part: Path) -> None:
+    """A copy of a store that is just being scrubbed says that it is to be scrubbed itself, but has no deleted byte."""
+    with translated(part), closing(sqlite3.connect(part, isolation_level=None)) as copy:
+        copy.execute("UPDATE store SET scrub_pending = 0 WHERE scrub_pending > 0")
+
+
 def require_sound(copy: Path) -> None:
     """Raises GalleryCorrupt when any row of a copy that nobody has open is not what was written."""
     if found := faults.of_copy(copy):
@@ -141,8 +149,13 @@ def purge(path: Path) -> list[Purged]:
     """
     if not folder_of(path).is_dir():
         return []
-    with locked(path):
-        return [found for file in backups(path) if (found := _purge(path, file)) is not None]
+    try:
+        with locked(path):
+            for leftover in folder_of(path).glob("*.part*"):  # of a process that died
+                leftover.unlink()
+            return [found for file in backups(path) if (found := _purge(path, file)) is not None]
+    except (GalleryUnavailable, OSError) as error:
+        return [Purged(folder_of(path), 0, 0, str(error))]
 
 
 def elsewhere(connection: sqlite3.Connection) -> list[str]:
@@ -171,6 +184,7 @@ def unpurged(path: Path) -> list[str]:
 def _purge(path: Path, file: Path) -> Purged | None:
     """None: there was nothing to do."""
     try:
+        _undo_what_was_begun(file)
         what, pending = _owed(path, file)
         if not what and not pending:
             return None
@@ -181,9 +195,17 @@ def _purge(path: Path, file: Path) -> Purged | None:
             if not scrub(copy):
                 raise GalleryUnavailable(f"in use by {in_words(readers(file))}", str(file), "End that, and try again.")
             copy.execute("PRAGMA journal_mode = delete")  # one file again, for media that take no writing
-    except FacesError as error:
+        sync(file.parent)  # or a power cut brings the log back
+    except (FacesError, OSError) as error:
         return Purged(file, 0, 0, str(error))
     return Purged(file, len(what.subjects), templates)
+
+
+def _undo_what_was_begun(file: Path) -> None:
+    """By a process that died while it changed a backup: a connection that only reads cannot, and refuses the file."""
+    if file.with_name(file.name + "-journal").exists():
+        with translated(file), closing(sqlite3.connect(file)) as copy:
+            copy.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 
 
 def _owed(path: Path, file: Path) -> tuple[Held, bool]:
@@ -223,12 +245,3 @@ def _goal(path: Path, to: Path | None, now: datetime) -> Path:
     if to is None:
         return folder_of(path) / name
     return to / name if to.is_dir() else to
-
-
-def sync(path: Path) -> None:
-    """A file that nobody has open, or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

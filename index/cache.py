@@ -108,15 +108,22 @@ class Cache:
         """Lay the rows out anew, and write the snapshot files. Searches go on meanwhile."""
         with self._compacting:
             self._lay_out(rule)
-            self._save(wait=0)
+            self._save()
         self._approximate.prepare(self._uncoded())
 
     def erase(self, wait: float) -> bool:
-        """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files."""
+        """Leave no erased row in memory or in a snapshot file. False: after `wait` seconds others keep the files.
+
+        Raises OSError when the disk lets them be neither written nor removed.
+        """
         with self._compacting:
             self.refresh()
             self._lay_out(ERASING)
-            saved = self._save(wait)
+            try:
+                saved = self._saved(wait)
+            except OSError as error:
+                _LOG.warning("snapshot files cannot be written, and are removed: %s", error)
+                saved = self._saved(wait, keep=False)
         if self._uncoded():
             self._compact_soon()
         return saved
@@ -234,7 +241,7 @@ class Cache:
             while not self._closed:
                 with self._compacting:
                     self._lay_out(due(self._snapshot))
-                    self._save(wait=0)
+                    self._save()
                 self._approximate.prepare(self._uncoded(), lambda: not self._closed)
                 if not plan(self._snapshot, due(self._snapshot)) and not self._uncoded():
                     return
@@ -249,24 +256,27 @@ class Cache:
                     self._snapshot = published(self._snapshot, before, todo, built)
                     return
 
-    def _save(self, wait: float) -> bool:
-        """Bring the snapshot files up to date. False: somebody else has them, or they cannot be written."""
+    def _save(self) -> None:
+        """Bring the snapshot files up to date, unless somebody else has them, or they cannot be written."""
+        try:
+            self._saved(wait=0)
+        except OSError as error:
+            _LOG.warning("snapshot files cannot be written: %s", error)
+
+    def _saved(self, wait: float, keep: bool = True) -> bool:
+        """Bring the snapshot files up to date, or remove them. False: somebody else has them. Raises OSError."""
         nothing_to_keep = self._truth.sealing.state or not self._snapshot.segments
         if nothing_to_keep and not folder_of(self._truth.path).exists():
             return True
-        try:
-            with self._files.locked(wait) as mine:
-                if mine:
-                    self._save_locked()
-                return mine
-        except OSError as error:
-            _LOG.warning("snapshot files cannot be written: %s", error)
-            return False
+        with self._files.locked(wait) as mine:
+            if mine:
+                self._save_locked(keep)
+            return mine
 
-    def _save_locked(self) -> None:
+    def _save_locked(self, keep: bool) -> None:
         while (snapshot := self.refresh()).erased:  # no file may hold what was erased before the lock was had
             self._lay_out(ERASING)
-        if self._truth.sealing.state or not snapshot.segments:
+        if self._truth.sealing.state or not snapshot.segments or not keep:
             self._files.drop()
             self._remember("")
             return

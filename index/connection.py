@@ -91,7 +91,16 @@ def unchanging(path: Path) -> sqlite3.Connection:
 
 def quick_check(connection: sqlite3.Connection) -> list[str]:
     """What SQLite finds wrong with its pages and tables; empty when nothing is."""
-    found = [line for (row,) in connection.execute("PRAGMA quick_check(20)") for line in str(row).splitlines()]
+    return _problems(connection, "PRAGMA quick_check(20)")
+
+
+def integrity_check(connection: sqlite3.Connection) -> list[str]:
+    """The same, and what indexes have otherwise than their tables: takes longer, as every row is looked for in them."""
+    return _problems(connection, "PRAGMA integrity_check(20)")
+
+
+def _problems(connection: sqlite3.Connection, check: str) -> list[str]:
+    found = [line for (row,) in connection.execute(check) for line in str(row).splitlines()]
     return [] if found == ["ok"] else found
 
 
@@ -102,6 +111,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise
+    except UnicodeDecodeError as error:  # of a message of SQLite's, which quotes a damaged statement
+        raise GalleryCorrupt("damaged: the definition of a table is no text", str(path), RESTORE) from error
     except sqlite3.DatabaseError as error:
         primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         kind, remedy = _KINDS.get(primary, (GalleryUnavailable, "Check permissions, free space and the disk."))

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from index import audit
-from index.connection import connect, quick_check, translated, unchanging
+from index.connection import connect, integrity_check, translated, unchanging
 from index.rows import NEGATIVE, SUBJECT, TEMPLATE, negative_fault, subject_fault, template_fault
+from index.settings import THRESHOLD, threshold_fault
 
 _CHECKED: Final = (
     (f"SELECT {SUBJECT} FROM subjects ORDER BY number", subject_fault),  # noqa: S608 - names of ours
     (f"SELECT {TEMPLATE} FROM templates ORDER BY id", template_fault),  # noqa: S608
     (f"SELECT {NEGATIVE} FROM negatives ORDER BY id", negative_fault),  # noqa: S608
+    (f"SELECT {THRESHOLD} FROM thresholds", threshold_fault),  # noqa: S608
 )
 
 
@@ -30,7 +32,7 @@ def of_copy(path: Path) -> list[str]:
 
 
 def _faults(connection: sqlite3.Connection) -> list[str]:
-    if found := quick_check(connection):
+    if found := integrity_check(connection):
         return [f"SQLite: {problem}" for problem in found]
     return [*_row_faults(connection), *_count_faults(connection), *_audit_faults(connection)]
 
@@ -48,6 +50,12 @@ def _count_faults(connection: sqlite3.Connection) -> Iterator[str]:
     ):
         if counted != there:
             yield f"{counted} Subjects were counted in collection {name!r}, where there are {there}"
+    for model, counted in connection.execute(
+        "SELECT model_id, templates FROM (SELECT collection, model_id, templates FROM tallies EXCEPT"
+        " SELECT collection, model_id, count(*) FROM templates AS t JOIN subjects ON number = subject"
+        " GROUP BY collection, t.model_id)"
+    ):
+        yield f"{counted} Templates by model {model} were counted, and there are not so many"
 
 
 def _audit_faults(connection: sqlite3.Connection) -> Iterator[str]:

@@ -247,7 +247,9 @@ class LocalGallery:
         """See Gallery: the file as it is on disk, the cache against it, and whether backups have anybody forgotten."""
         if faults := self.store.faults():
             return faults
-        pending = ["Forgotten Templates are still in the log: another process keeps a read open."]
+        pending = [
+            "Forgotten Templates are not overwritten yet: another process keeps a read open, or the disk is full."
+        ]
         return self._cache.faults() + (pending if self.store.scrub_pending() else []) + unpurged(self.path)
 
     def stats(self) -> GalleryStats:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from faces.errors import FacesError
+from faces.files import sync
 from index import audit
-from index.backup import copy_whole, counted, folder_of, locked, require_sound, sync
+from index.backup import copy_whole, counted, folder_of, locked, require_sound
 from index.connection import connect, inspect, translated, unchanging
 from index.errors import GalleryBusy, GalleryExists, GalleryUnavailable
 from index.forgotten import goes_on, gone_of, held, remove, rows_since

@@ -56,6 +56,11 @@ class Scan(NamedTuple):
     """(m,) no score is farther than this from the row's exact one."""
 
 
+def scan_threads() -> int:
+    """How many scan at once, unless told."""
+    return len(os.sched_getaffinity(0))
+
+
 class Scanner:
     """The threads that scan. One for a process is enough: callers share it, and its size is what they may burden."""
 
@@ -63,7 +68,7 @@ class Scanner:
         """threads: as many as cores, unless told. multiplier: the fastest installed, unless told."""
         self._multiplier = multiplier or MULTIPLIERS["float32" if numkong is None else "int8"]
         self._pool = ThreadPoolExecutor(
-            threads or len(os.sched_getaffinity(0)),
+            threads or scan_threads(),
             thread_name_prefix="scan",
             initializer=faiss.omp_set_num_threads,  # each thread's own setting: none of them starts others
             initargs=(1,),

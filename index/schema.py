@@ -90,7 +90,7 @@ CREATE TABLE thresholds (
     collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
     model_id TEXT NOT NULL,           -- of the probes
     fpir REAL NOT NULL,
-    body TEXT NOT NULL,               -- JSON of a Threshold: value, N, interval, what it was calibrated on, date
+    body TEXT NOT NULL,               -- JSON of a Threshold: value, N, interval, …; then the row's checksum
     PRIMARY KEY (collection, model_id, fpir)
 ) WITHOUT ROWID;
 CREATE TABLE audit (

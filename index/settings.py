@@ -10,11 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 from index.collection import Change, Collection
 from index.contract import GalleryStats, Search
 from index.recall import Approximation
+from index.rows import Row, crc
 from index.threshold import Threshold
 
+THRESHOLD: Final = "collection, model_id, fpir, body"
 _THRESHOLD: Final = TypeAdapter(Threshold)
 _APPROXIMATION: Final = TypeAdapter(Approximation)
 _APPROXIMATE: Final = "approximate"  # the setting; empty or not there: searched exactly
+_CRC: Final = "\n"  # between a threshold's JSON and the checksum of its row
 
 
 def read(connection: sqlite3.Connection, of: Collection, name: str) -> str | None:
@@ -30,11 +33,26 @@ def write(connection: sqlite3.Connection, of: Collection, name: str, value: str)
 
 
 def thresholds(connection: sqlite3.Connection, of: Collection, model_id: str) -> list[Threshold]:
-    """Those kept for probes by this Model, the highest FPIR first."""
+    """Those kept for probes by this Model, the highest FPIR first. Raises GalleryCorrupt."""
     rows = connection.execute(
-        "SELECT body FROM thresholds WHERE collection = ? AND model_id = ? ORDER BY fpir DESC", (of.number, model_id)
-    )
-    return [_THRESHOLD.validate_json(body) for (body,) in rows]
+        f"SELECT {THRESHOLD} FROM thresholds WHERE collection = ? AND model_id = ? ORDER BY fpir DESC",  # noqa: S608
+        (of.number, model_id),
+    ).fetchall()
+    for row in rows:
+        of.require_sound(threshold_fault(row))
+    return [_THRESHOLD.validate_json(row[-1].partition(_CRC)[0]) for row in rows]
+
+
+def threshold_fault(row: Row) -> str | None:
+    """What is wrong with a row of `thresholds`, if anything. Those of earlier versions carry no checksum."""
+    *key, body = row
+    text, _, found = body.partition(_CRC)
+    try:
+        _THRESHOLD.validate_json(text)
+        sound = not found or int(found) == crc(*key, text)
+    except ValueError:
+        sound = False
+    return None if sound else f"a threshold of model {key[1]} fails its checksum"
 
 
 def put_thresholds(change: Change, found: Iterable[Threshold]) -> None:
@@ -42,9 +60,9 @@ def put_thresholds(change: Change, found: Iterable[Threshold]) -> None:
     for threshold in found:
         if threshold.fpir is None:
             continue
+        key, text = (change.of.number, threshold.model_id, threshold.fpir), _THRESHOLD.dump_json(threshold).decode()
         change.connection.execute(
-            "INSERT OR REPLACE INTO thresholds VALUES (?, ?, ?, ?)",
-            (change.of.number, threshold.model_id, threshold.fpir, _THRESHOLD.dump_json(threshold).decode()),
+            "INSERT OR REPLACE INTO thresholds VALUES (?, ?, ?, ?)", (*key, f"{text}{_CRC}{crc(*key, text)}")
         )
         change.tell("put_threshold", None, {"model_id": threshold.model_id, "fpir": threshold.fpir})
 

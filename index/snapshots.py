@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from faces.files import write_whole
+from faces.files import sync, write_whole
 from faces.space import digest
 from index.errors import SegmentDamaged
 from index.search import Part
@@ -115,6 +115,7 @@ class SnapshotFiles:
         for file in self._folder.iterdir():
             if file.name.startswith(self._prefix) and file.name not in kept:
                 file.unlink()
+        sync(self._folder)  # a power cut must not bring back what was erased
 
 
 def drop_all_but(store: Path, kept: Sequence[int], wait: float) -> bool:
@@ -127,6 +128,7 @@ def drop_all_but(store: Path, kept: Sequence[int], wait: float) -> bool:
             for file in folder.iterdir():
                 if file.name != "lock" and file.name.partition("-")[0] not in map(str, kept):
                     file.unlink()
+            sync(folder)
     return mine
 
 

@@ -1,5 +1,6 @@
 """The truth: one SQLite file that holds many collections, each with its Space, Subjects and Templates."""
 
+import logging
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from faces.files import sync
 from faces.space import Space
 from index import audit, faults
 from index.backup import purge
@@ -43,6 +45,7 @@ from index.writer import Job, Writer
 
 T = TypeVar("T")
 
+_LOG: Final = logging.getLogger(__name__)
 _PAGE: Final = 8192  # bytes; 512-d rows waste half of a 4,096-byte page. Fixed once the first table is written
 _SPACE: Final = TypeAdapter(Space)
 
@@ -82,7 +85,7 @@ def create_store(
         part.unlink(missing_ok=True)
         _write_empty(part, spaces, environment)
         os.link(part, path)  # unlike a rename, never replaces what is there
-        _sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError:
         raise GalleryExists(
             "there is a file already", str(path), "Choose another path, or open that gallery."
@@ -93,7 +96,8 @@ def create_store(
         ) from None
     finally:
         with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
-            part.unlink(missing_ok=True)
+            for ending in ("", "-journal"):
+                part.with_name(part.name + ending).unlink(missing_ok=True)
     return open_store(path, environment=environment, clock=clock)
 
 
@@ -308,26 +312,33 @@ class Store:
     def scrub(self, wait: float) -> bool:
         """Overwrite what was deleted: the file is written anew, the log emptied, caches and their files are rebuilt.
 
-        False: somebody is in the way, and the next call goes on. `secure_delete` alone is not enough: a page that
-        SQLite split keeps copies of rows it moved to another, ids in the index of subjects were found there. Takes time
-        and memory as large as the file.
+        False: somebody is in the way, or the disk, and the next call goes on. `secure_delete` alone is not enough: a
+        page that SQLite split keeps copies of rows it moved to another, ids in the index of subjects were found there.
+        Takes time and memory as large as the file.
         wait: seconds to go on trying for; a reader of another process that is still open keeps the old pages in place.
         """
         deadline = time.monotonic() + wait
         with self._scrubbing:
             pending = self.scrub_pending()
-            steps = [self._erase_caches, self._rewrite, self._empty_log] if pending else []
-            while steps:
-                if steps[0](max(0.0, deadline - time.monotonic())):
-                    steps.pop(0)
-                elif time.monotonic() >= deadline:
-                    return False
-            if pending:
-                self.write(
-                    lambda connection: connection.execute(  # unless somebody else was forgotten meanwhile
-                        "UPDATE store SET scrub_pending = 0 WHERE scrub_pending = ?", (pending,)
-                    )
-                )
+            try:
+                return not pending or self._scrubbed(pending, deadline)
+            except (GalleryBusy, GalleryUnavailable, OSError) as error:
+                _LOG.warning("what was forgotten is not overwritten yet: %s", error)
+                return False
+
+    def _scrubbed(self, pending: int, deadline: float) -> bool:
+        purge(self.path)  # before the last step: until that is done, whoever opens the store does all of this again
+        steps = [self._erase_caches, self._rewrite, self._empty_log]
+        while steps:
+            if steps[0](max(0.0, deadline - time.monotonic())):
+                steps.pop(0)
+            elif time.monotonic() >= deadline:
+                return False
+        self.write(
+            lambda connection: connection.execute(  # unless somebody else was forgotten meanwhile
+                "UPDATE store SET scrub_pending = 0 WHERE scrub_pending = ?", (pending,)
+            )
+        )
         return True
 
     def scrub_pending(self) -> int:
@@ -341,10 +352,7 @@ class Store:
     def _erase_caches(self, wait: float) -> bool:
         with self._opening:
             caches = dict(self._caches)
-        try:
-            others = drop_all_but(self.path, list(caches), wait)
-        except OSError:
-            return False
+        others = drop_all_but(self.path, list(caches), wait)
         return all([others, *(cache.erase(wait) for cache in caches.values())])
 
     def _rewrite(self, _: float) -> bool:
@@ -358,6 +366,8 @@ class Store:
         busy, _, _ = self._writer.submit_alone(
             lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         ).result()
+        if not busy:
+            sync(self.path.with_name(self.path.name + "-wal"))  # SQLite leaves that out: a power cut would undo it
         return not busy
 
 
@@ -379,11 +389,14 @@ def _identity(connection: sqlite3.Connection) -> tuple[str, bytes, str]:
 
 
 def _write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[str, str]) -> None:
+    """Its one transaction goes straight into the file: a log beside it would have to be folded in by `close`, which
+    does not tell when the disk refuses, and the file gets its name without it.
+    """
     path.open("xb").close()  # an OSError says more than SQLite would
     store_id = new_store_id()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection, translated(path):
         connection.execute(f"PRAGMA page_size = {_PAGE}")
-        configure(connection, path)
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -393,11 +406,4 @@ def _write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[s
             require_text(name, "name of a collection", CollectionInvalid)
             insert_collection(connection, name, space)
         connection.execute("COMMIT")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        configure(connection, path)

@@ -8,14 +8,6 @@ import pytest
 SHARED = Path(os.environ.get("HEIRLOOM_SHARED", Path(__file__).parents[2] / "shared"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not os.environ.get("HEIRLOOM_NIGHTLY"):
-        skipped = pytest.mark.skip(reason="nightly: set HEIRLOOM_NIGHTLY to run it")
-        for item in items:
-            if item.get_closest_marker("nightly"):
-                item.add_marker(skipped)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real photos, protocols and references beside the checkout."""

@@ -12,6 +12,7 @@ from faces.errors import FacesError
 
 _REMEDY: Final = "Look at the service's log, and run index check."
 _RESTART: Final = "Look at the service's log, and start it anew."
+_ELSEWHERE: Final = "Ask another one; this one answers what it has begun."
 
 router = APIRouter(tags=["health"])
 
@@ -28,6 +29,8 @@ async def healthz() -> StatusAnswer:
 )
 def readyz(service: ServiceDep) -> StatusAnswer:
     """The gallery can be read, and photos find a worker. Model and warm-up come before the first request."""
+    if service.stopping.is_set():
+        raise NotReady("the service is stopping", "SIGTERM", _ELSEWHERE)
     try:
         service.engine.gallery.stats()
     except FacesError as error:

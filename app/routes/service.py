@@ -1,8 +1,9 @@
 """What every route needs, and how it gets it."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeVar
 
 import anyio.to_thread
@@ -10,6 +11,7 @@ from fastapi import Depends, Header, Path, Request
 
 from app.admission import Admission, Ticket
 from app.engine import Engine
+from app.metrics import Meters
 from app.security import Caller
 from index.gallery import By, LocalGallery
 
@@ -29,6 +31,9 @@ class Service:
     engine: Engine
     admission: Admission
     paths_allowed: bool
+    meters: Meters
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set as soon as the service was told to stop: it is not ready any more."""
 
     async def computed(self, request: Request, work: Callable[[Ticket], Result], timeout: float | None) -> Result:
         """What `work` returns on a thread of its own, if there is room for it; off the event loop.

@@ -87,7 +87,7 @@ def forgotten(receipt: Receipt) -> str:
     hidden = f"forgot {receipt.subject_id}: {receipt.templates} templates, in no answer since {receipt.hidden_at}"
     if receipt.erased_at is not None:
         return f"{hidden}, its bytes overwritten at {receipt.erased_at}"
-    left = [f"still in: {fault}" for fault in receipt.left_in] or ["its bytes are still in the log"]
+    left = [f"still in: {fault}" for fault in receipt.left_in] or ["its bytes are not overwritten yet: see index check"]
     return "\n".join([hidden, *left])
 
 

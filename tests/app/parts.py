@@ -6,11 +6,13 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
@@ -152,6 +154,13 @@ def served(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def asking(url: str, data: bytes) -> "Iterator[Future[httpx.Response]]":
+    """A request of another client's, under way while the block runs."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(httpx.post, f"{url}/identify", files={"image": data}, timeout=60)
 
 
 def wait_until(holds, seconds: float = 60.0) -> None:

@@ -6,15 +6,20 @@ import logging
 import os
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
+from app.doctor import Patient, examined
 from app.envelope import STATUS
 from app.logs import JsonLines
+from app.metrics import Meters
 from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
 from app.schemas_gallery import EnrolmentAnswer, ReceiptAnswer
 from app.settings import Settings, read_settings
+from app.states import EngineState
 from app.verdicts import GateAnswer, ShadowAnswer
 from tests.app.parts import BLUE, GREEN, RED, photo
 from tests.app.test_faces import VIOLET
@@ -24,6 +29,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()
 OPERATE = (ROOT / "docs" / "operate.md").read_text()
 EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+
+
+def section(heading):
+    """What stands under a heading of operate.md."""
+    return OPERATE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def test_each_example_is_a_whole_answer():
@@ -62,7 +72,7 @@ def test_each_code_is_there_with_its_status(kind, status):
 
 
 def test_the_table_of_settings_has_each_with_its_default():
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| .+ \|$", OPERATE.partition("## Settings")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| .+ \|$", section("Settings"), re.MULTILINE)
     assert dict(rows) == {name: default(field) for name, field in Settings.model_fields.items()}
 
 
@@ -89,6 +99,52 @@ def test_a_line_of_the_log_has_the_fields_that_lines_have():
         logging.makeLogRecord({"name": told["logger"], "levelname": "INFO", "msg": told["message"], "fields": fields})
     )
     assert json.loads(stream.getvalue()) | {"at": told["at"]} == told
+
+
+def rows_under(heading):
+    """The names in the first column of the table under a heading of operate.md."""
+    firsts = re.findall(r"^\| (`[^|]+`) \|", section(heading), re.MULTILINE)
+    return [name for first in firsts for name in re.findall(r"`(\w+)`", first)]
+
+
+def measured(engine):
+    """Families that a service counts, by the name under which one asks for them: a counter's ends in _total."""
+    meters = Meters()
+    meters.look_at(EngineState(engine))
+    suffix = {"counter": "_total", "info": "_info"}
+    families = [family for family in meters.registry.collect() if family.name.startswith("heirloom_")]
+    return {family.name + suffix.get(family.type, ""): family for family in families}
+
+
+def test_the_table_of_metrics_has_each(engine):
+    assert sorted(rows_under("Monitoring")) == sorted(measured(engine))
+
+
+def test_alerts_speak_of_metrics_that_there_are(engine):
+    known = measured(engine)
+    known |= {
+        f"{name}_{part}": each
+        for name, each in known.items()
+        for part in ("bucket", "count")
+        if each.type == "histogram"
+    }
+    rules = yaml.safe_load(re.findall(r"```yaml\n(groups:.*?)```", OPERATE, re.DOTALL)[0])["groups"][0]["rules"]
+    for rule in rules:
+        assert rule["annotations"]["summary"], rule
+        assert set(re.findall(r"heirloom_\w+", rule["expr"])) <= set(known), rule
+
+
+def test_alerts_speak_of_codes_and_addresses_that_there_are():
+    told = section("Monitoring")
+    codes = {code for codes in re.findall(r'code=~"(.*?)"', told) for code in codes.split("|")}
+    assert codes <= set(re.findall(r"`(\w+)`", PAGE))
+    assert set(re.findall(r'route="(.*?)"', told)) <= set(document()["paths"])
+
+
+def test_the_table_of_checks_has_each(gallery_path, models, monkeypatch):
+    monkeypatch.setattr("app.doctor.open_detector", lambda **_: None)
+    patient = Patient(None, gallery_path, str(models["teacher"]), {}, datetime.now(UTC))
+    assert [finding.check for finding in examined(patient)] == rows_under("Is all in order: doctor")
 
 
 def test_the_compose_file_and_the_proxys_configuration_speak_of_the_same_things():

@@ -155,6 +155,14 @@ def test_who_asks_for_another_name_is_not_answered(caller):
         caller("GET", "/healthz", name="evil.test")
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/x/../metrics?a=b"])
+def test_the_figures_are_not_for_those_outside_key_or_not(caller, gallery_path, path):
+    key = {"x-api-key": parts.make_key(gallery_path, "audit")}
+    answer = caller("GET", path, headers=key)
+    assert answer.status_code == 404
+    assert "heirloom_" not in answer.text
+
+
 def test_what_comes_without_tls_is_not_served(proxied):
     answer = httpx.get(f"http://127.0.0.1:{proxied}/healthz")
     assert answer.status_code == 400

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from faces.errors import DeviceUnavailable, WeightsUnreadable
-from faces.runtime import load_network, run_in_batches
+from faces.runtime import load_network, run_in_batches, runtime_facts
 from faces.weights.graph import Graph
 from tests.faces.parts import small_network
 
@@ -91,3 +91,20 @@ def test_a_device_that_is_not_there_is_an_error_and_never_another_device(model):
         pytest.skip("this machine has CUDA")
     with pytest.raises(DeviceUnavailable, match=r"no CUDA: 'cuda'\. Run make install-gpu"):
         load_network(model, device="cuda")
+
+
+def test_the_runtime_says_what_it_is_and_what_it_runs_on():
+    facts = runtime_facts()
+    assert facts.name == "OpenVINO"
+    assert facts.version.startswith("20")
+    assert facts.processor
+    assert "FP32" in facts.capabilities
+
+
+def test_a_runtime_that_does_not_start_is_told_in_words(monkeypatch):
+    def fail():
+        raise RuntimeError("libopenvino.so: cannot open shared object file\n at: ...")
+
+    monkeypatch.setattr("faces.runtime._core", fail)
+    with pytest.raises(DeviceUnavailable, match=r"OpenVINO does not start.*cannot open shared object file\.$"):
+        runtime_facts()

@@ -15,7 +15,7 @@ PROGRAMS = ("app", "index", "kd")
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
-OTHERS = {"make", "source", "curl", "docker", "python"}
+OTHERS = {"make", "source", "curl", "docker", "export", "sudo"}
 
 
 def _typed(*programs: str) -> list[object]:

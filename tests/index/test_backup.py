@@ -168,7 +168,8 @@ def test_a_deleted_collection_leaves_the_backups(gallery, path):
 
 
 def test_a_purge_that_was_cut_short_is_made_good_by_the_next(gallery, path, taken, monkeypatch):
-    monkeypatch.setattr("index.local.purge", lambda _: [])  # killed before it came to the backups
+    for module in ("local", "store"):
+        monkeypatch.setattr(f"index.{module}.purge", lambda _: [])  # killed before it came to the backups
     gallery.forget("ada-lovelace")
     monkeypatch.undo()
     assert unpurged(path) == [f"backup {taken} still has somebody who was forgotten: forget anybody, or delete it"]
