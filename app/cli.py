@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from app import report
+from app.audit import audit
 from app.checkup import doctor
 from app.client import API_KEY, DEFAULT_URL, Client
 from app.errors import GateRefused
@@ -126,6 +127,7 @@ def _measured(client: Client, name: str, probes: Path | None, floor: str) -> Gat
 
 
 main.add_command(keys)
+main.add_command(audit)
 main.add_command(doctor)
 
 

@@ -1,19 +1,20 @@
 """A typed client of the service, for programs and for `app swap`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import httpx
-from pydantic import ValidationError
 
-from app.errors import ServiceRefused, ServiceUnreachable
-from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
+from app.client_people import CollectionClient, photo_bytes
+from app.client_wire import Wire
+from app.errors import ServiceUnreachable
+from app.schemas import IdentifyAnswer, ModelsAnswer
+from app.schemas_audit import AuditAnswer, AuditVerdict
+from app.schemas_gallery import CollectionAnswer, CollectionReceipt, CollectionsAnswer
+from app.schemas_photos import DetectAnswer, EmbedAnswer
 from app.verdicts import GateAnswer
-from index.answers import Schema
-
-_Answer = TypeVar("_Answer", bound=Schema)
 
 API_KEY: Final = "HEIRLOOM_API_KEY"
 """The variable that programs take their key from: on a command line others could read it."""
@@ -24,8 +25,11 @@ _MOST_PHOTOS: Final = 16  # in one request
 _MOST_BYTES: Final = 16 * 2**20
 
 
-class Client:
-    """Every method raises ServiceUnreachable when nobody answers, ServiceRefused when the answer is an error."""
+class Client(CollectionClient):
+    """Every method raises ServiceUnreachable when nobody answers, ServiceRefused when the answer is an error.
+
+    Methods of a CollectionClient are about the default collection; `collection` gives those of another.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Client:
             self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport, headers=headers)
         except httpx.InvalidURL as error:
             raise ServiceUnreachable(f"not an address ({error})", url, f"Give one like {DEFAULT_URL}.") from None
+        super().__init__(Wire(self._http), "/v1")
 
     def __enter__(self) -> Self:
         return self
@@ -53,20 +58,30 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
+    def alive(self) -> bool:
+        """Does anything answer?"""
+        return self._wire.succeeds("/healthz")
+
     def ready(self) -> bool:
         """Does the service answer, and say that it may be asked?"""
-        try:
-            return self._http.get("/readyz").is_success
-        except httpx.HTTPError:
-            return False
+        return self._wire.succeeds("/readyz")
 
-    def identify(self, photo: Path | bytes, *, top_k: int = 5) -> IdentifyAnswer:
+    def identify(
+        self,
+        photo: Path | bytes,
+        *,
+        top_k: int = 5,
+        fpir: float | None = None,
+        threshold: float | None = None,
+        only_good: bool = False,
+    ) -> IdentifyAnswer:
         """Every face of a photo, each with up to top_k Candidates and a Decision."""
-        data = photo if isinstance(photo, bytes) else photo.read_bytes()
-        return self._ask(IdentifyAnswer, "POST", "/identify", params={"top_k": top_k}, files={"image": ("photo", data)})
+        return self._identify("/identify", photo, top_k, fpir, threshold, only_good)
+
+    # Models.
 
     def models(self) -> ModelsAnswer:
-        return self._ask(ModelsAnswer, "GET", "/v1/models")
+        return self._wire.ask(ModelsAnswer, "GET", "/v1/models")
 
     def activate(self, model: str, *, force: bool = False) -> ModelsAnswer:
         """Swap to a model: a shipped name, `dlib`, or, on loopback, a path as the service sees it.
@@ -75,22 +90,22 @@ class Client:
         long as it takes.
         """
         asked: dict[str, Any] = {"model": model} | ({"force": True} if force else {})
-        return self._ask(ModelsAnswer, "POST", "/v1/models/activate", json=asked, timeout=_MEASURING)
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/activate", json=asked, timeout=_MEASURING)
 
     def roll_back(self) -> ModelsAnswer:
-        return self._ask(ModelsAnswer, "POST", "/v1/models/rollback")
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/rollback")
 
     def load(self, model: str) -> ModelsAnswer:
         """Have a model loaded beside the one that answers."""
-        return self._ask(ModelsAnswer, "POST", "/v1/models/load", json={"model": model})
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/load", json={"model": model})
 
     def unload(self, model: str) -> ModelsAnswer:
         """Let go of a model that does not answer, by its model_id."""
-        return self._ask(ModelsAnswer, "POST", "/v1/models/unload", json={"model": model})
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/unload", json={"model": model})
 
     def shadow(self, model: str, share: float) -> ModelsAnswer:
         """Compare a model with the active one on a share of live requests, from now on; share 0 ends it."""
-        return self._ask(ModelsAnswer, "POST", "/v1/models/shadow", json={"model": model, "share": share})
+        return self._wire.ask(ModelsAnswer, "POST", "/v1/models/shadow", json={"model": model, "share": share})
 
     def gate(
         self,
@@ -108,35 +123,59 @@ class Client:
         for batch, last in _batches(photos):
             files = [("photos", (f"{person}/{path.name}", path.read_bytes())) for person, path in batch]
             asked |= {"more": "false" if last else "true"}
-            answer = self._ask(GateAnswer, "POST", "/v1/models/gate", data=asked, files=files, timeout=_MEASURING)
+            answer = self._wire.ask(GateAnswer, "POST", "/v1/models/gate", data=asked, files=files, timeout=_MEASURING)
             asked |= {"model": answer.new.model.model_id, "trial": answer.trial}
             report_progress(len(batch))
-        return answer or self._ask(GateAnswer, "POST", "/v1/models/gate", data=asked, timeout=_MEASURING)
+        return answer or self._wire.ask(GateAnswer, "POST", "/v1/models/gate", data=asked, timeout=_MEASURING)
 
-    def _ask(self, kind: type[_Answer], method: str, path: str, **content: Any) -> _Answer:
-        url = str(self._http.base_url)
-        try:
-            response = self._http.request(method, path, **content)
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceUnreachable(
-                f"no answer ({reason})", url, "Check the address, and that app serve runs."
-            ) from None
-        try:
-            if response.is_success:
-                return kind.model_validate_json(response.content)
-            raise _refused(ErrorAnswer.model_validate_json(response.content), response.status_code)
-        except ValidationError:
-            raise ServiceUnreachable(
-                f"status {response.status_code}, but not in this service's words", url, "Check the address."
-            ) from None
+    # Photos alone.
 
+    def detect(self, photo: Path | bytes) -> DetectAnswer:
+        """Where the faces are."""
+        return self._wire.ask(DetectAnswer, "POST", "/v1/detect", files={"image": ("photo", photo_bytes(photo))})
 
-def _refused(answer: ErrorAnswer, status: int) -> ServiceRefused:
-    details: Mapping[str, Any] = answer.error.details
-    remedy = str(details.get("remedy", "See the service's log."))
-    what = answer.error.message.removesuffix(remedy).rstrip(" .")
-    return ServiceRefused(what, answer.request_id, remedy, status=status, error_code=answer.error.code)
+    def embed(self, photo: Path | bytes) -> EmbedAnswer:
+        """The embedding of every face; for a key with the scope `admin`."""
+        return self._wire.ask(EmbedAnswer, "POST", "/v1/embed", files={"image": ("photo", photo_bytes(photo))})
+
+    # Collections.
+
+    def collection(self, name: str) -> CollectionClient:
+        """The same for another collection. Nothing is asked yet."""
+        return CollectionClient(self._wire, self._wire.path("/v1/collections", name))
+
+    def list_collections(self) -> CollectionsAnswer:
+        return self._wire.ask(CollectionsAnswer, "GET", "/v1/collections")
+
+    def create_collection(self, name: str) -> CollectionAnswer:
+        """An empty one, of the Space of the active model."""
+        return self._wire.ask(CollectionAnswer, "POST", "/v1/collections", json={"name": name})
+
+    def get_collection(self, name: str) -> CollectionAnswer:
+        return self._wire.ask(CollectionAnswer, "GET", self._wire.path("/v1/collections", name))
+
+    def delete_collection(self, name: str) -> CollectionReceipt:
+        """With everybody in it, for good."""
+        return self._wire.ask(CollectionReceipt, "DELETE", self._wire.path("/v1/collections", name))
+
+    # The audit log; for a key with the scope `audit`.
+
+    def list_audit(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        collection: str | None = None,
+        action: str | None = None,
+        subject_id: str | None = None,
+    ) -> AuditAnswer:
+        """Rows, newest first."""
+        given = {"cursor": cursor, "collection": collection, "action": action, "subject_id": subject_id}
+        return self._wire.ask(AuditAnswer, "GET", "/v1/audit", params={"limit": limit}, optional=given)
+
+    def verify_audit(self, head: str | None = None) -> AuditVerdict:
+        """Was the log changed? head: that of an earlier answer."""
+        return self._wire.ask(AuditVerdict, "GET", "/v1/audit/verify", optional={"head": head})
 
 
 def _batches(photos: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[tuple[str, Path]], bool]]:

@@ -12,6 +12,7 @@ import numpy as np
 from app.admission import Ticket
 from app.changeover import Changeover
 from app.gatekeeper import Gatekeeper
+from app.idempotency import Once
 from app.loading import Loader, blank
 from app.metrics import Meters
 from app.record import recorder
@@ -20,14 +21,21 @@ from app.settings import Settings
 from app.shadow import open_shadow
 from app.stages import RequestStages, SharedStages, Workload, open_stages
 from app.swap import Active, Switch
+from app.thresholds import Thresholds
+from app.trail import Trail
 from app.trial import Floor
+from app.view import Rule, View
 from faces.detect import open_detector
-from faces.image import ImageLimits, read_image
+from faces.image import ImageLimits
 from index.device import engine_on
 from index.gallery import LocalGallery, open_gallery, utc_now
+from index.guard import Mode
 from index.identify import Identified, identify
+from index.repeats import Repeats
+from index.threshold import Threshold
 
 _LOG: Final = logging.getLogger(__name__)
+_FPIR: Final = 0.01
 _BLANK: Final = 256  # pixels a side of the photo that warms the detector up: no stage of the cascade is skipped by size
 
 
@@ -39,6 +47,8 @@ class Answered:
     found: Identified
     timings_ms: Mapping[str, float]
     """Milliseconds by step: decode, detect, quality, align, embed, search; and wait, for a turn at any of them."""
+    thresholds: tuple[Threshold, ...] = ()
+    """Of this model in this collection, at several FPIRs, the highest first."""
 
 
 class Engine:
@@ -52,29 +62,57 @@ class Engine:
         limits: ImageLimits,
         clock: Callable[[], float] = time.perf_counter,
         meters: Meters | None = None,
+        *,
+        thresholds: Thresholds | None = None,
+        guard: Mode = "flag",
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
         self.changeover: Final = changeover
         self.switch: Final = changeover.switch
+        self.thresholds: Final = thresholds or Thresholds(_FPIR)
+        self.guard: Final[Mode] = guard
+        self.trail: Final = Trail(gallery.store)
+        self.once: Final = Once(Repeats(gallery.store), utc_now)
         self._limits = limits
         self._meters = meters or Meters()
         self._clock = clock
 
-    def identify(self, read: Callable[[], bytes], top_k: int, ticket: Ticket) -> Answered:
+    def identify(
+        self,
+        read: Callable[[], bytes],
+        top_k: int,
+        ticket: Ticket,
+        *,
+        gallery: LocalGallery | None = None,
+        rule: Rule | None = None,
+        only_good: bool = False,
+    ) -> Answered:
         """Every face of a photo (JPEG, PNG or WebP bytes), each with its top_k Candidates and a Decision.
 
-        read: called when the photo's turn has come, on another thread.
-        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable, and what `Ticket.result` raises. A photo without a
-        face has no faces: no error.
+        read: called when the photo's turn has come, on another thread. gallery: a collection, None: the one that the
+        service was started with. only_good: see `index.identify`.
+        Raises ImageTooLarge, ImageTypeRefused or ImageUnreadable, SpaceMismatch, NotCalibrated, and what
+        `Ticket.result` raises. A photo without a face has no faces: no error.
         """
-        began, active = self._clock(), self.switch.models.active
-        stages = RequestStages(self.stages, ticket, active.embedder, self.gallery)
-        found = identify(lambda: read_image(read(), self._limits), stages, active.threshold, top_k)
-        wait = (self._clock() - began) * 1000 - sum(stages.laps.values())
-        timings = {"wait": wait, **stages.laps}
-        self._meters.answered(active.card.model_id, timings, found)
-        return Answered(active, found, timings)
+        began, view = self._clock(), self.view(gallery or self.gallery, ticket)
+        threshold = view.threshold(rule or Rule())
+        found = identify(view.photo(read), view.stages, threshold, top_k, only_good=only_good)
+        wait = (self._clock() - began) * 1000 - sum(view.stages.laps.values())
+        thresholds = self.thresholds.several(view.gallery, view.active.card)
+        timings = {"wait": wait, **view.stages.laps}
+        self._meters.answered(view.active.card.model_id, timings, found)
+        return Answered(view.active, found, timings, thresholds)
+
+    def view(self, gallery: LocalGallery, ticket: Ticket) -> View:
+        """What a request works with from its start to its end, whatever is swapped meanwhile."""
+        active = self.switch.models.active
+        stages = RequestStages(self.stages, ticket, active.embedder, gallery)
+        return View(active, gallery, stages, self.thresholds, self._limits)
+
+    def collection(self, name: str) -> LocalGallery:
+        """Raises CollectionUnknown."""
+        return self.gallery if name == self.gallery.collection else self.gallery.store.gallery(name)
 
     def warm_up(self) -> None:
         """One inference of the detector and one search: the first of each is many times slower than the next."""
@@ -94,7 +132,8 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
         open_gallery(settings.gallery, engine=engine_on(settings.device)) as gallery,
         open_shadow(gallery, settings.limits, utc_now) as shadow,
     ):
-        load = Loader(gallery, settings)
+        thresholds = Thresholds(settings.fpir, settings.threshold)
+        load = Loader(gallery, settings, thresholds)
 
         def remember(reference: str, actor: str) -> None:
             gallery.set_active_model(reference, started_with=given, actor=actor)
@@ -116,7 +155,15 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
                 probes=settings.probes,
                 limits=settings.limits,
             )
-            engine = Engine(gallery, stages, changeover, settings.limits, meters=meters)
+            engine = Engine(
+                gallery,
+                stages,
+                changeover,
+                settings.limits,
+                meters=meters,
+                thresholds=thresholds,
+                guard=settings.guard,
+            )
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
                 remember(reference, "cli")

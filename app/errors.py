@@ -18,6 +18,10 @@ FacesError
 ├── RouteUnknown         no such address
 ├── MethodRefused        the address is not for this method
 ├── PathRefused          a path as MODEL, over the network
+├── CursorInvalid        a cursor of another list, or none of ours
+├── FaceNotFound         a photo without a face, where one is meant
+├── EnrolmentRefused     not one of the photos could be enrolled
+├── CollectionNeeded     the default collection is not deleted
 ├── SwapInProgress       another swap has not finished
 ├── NoPreviousModel      nothing to go back to
 ├── GateRefused          the gate measured the model, and it must not take over
@@ -119,6 +123,34 @@ class PathRefused(FacesError):
     code = "path_refused"
 
 
+class CursorInvalid(FacesError):
+    code = "cursor_invalid"
+
+
+class FaceNotFound(FacesError):
+    """`value` is the name of the field with the photo."""
+
+    code = "face_not_found"
+
+
+class EnrolmentRefused(FacesError):
+    """`value` lists the photos: `index`, `filename` and `reasons` of each."""
+
+    code = "enrolment_refused"
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {"rejected": self.value, "remedy": self.remedy}
+
+    def __str__(self) -> str:
+        """Without the photos, whose names may be people's: those are in the details."""
+        return f"{self.what}. {self.remedy}"
+
+
+class CollectionNeeded(FacesError):
+    code = "collection_needed"
+
+
 class SwapInProgress(FacesError):
     code = "swap_in_progress"
 
@@ -184,11 +216,14 @@ class ServiceUnreachable(FacesError):
 
 
 class ServiceRefused(FacesError):
-    """An error that the service answered with: its `status`, its own code in `error_code`, its own sentence."""
+    """An error that the service answered with: its `status`, its own code and details, its own sentence."""
 
     code = "service_refused"
 
-    def __init__(self, what: str, value: object, remedy: str, *, status: int, error_code: str) -> None:
+    def __init__(
+        self, what: str, value: object, remedy: str, *, status: int, error_code: str, error_details: Mapping[str, Any]
+    ) -> None:
         super().__init__(what, value, remedy)
         self.status = status
         self.error_code = error_code
+        self.error_details = error_details

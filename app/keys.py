@@ -10,7 +10,7 @@ from index.access import SCOPES, AccessKey, Grant
 from index.keyring import Keyring
 from index.store import open_store
 
-_gallery = click.option(
+gallery = click.option(
     "--gallery",
     "path",
     required=True,
@@ -18,7 +18,7 @@ _gallery = click.option(
     envvar="HEIRLOOM_GALLERY",
     help="The gallery's file (PEOPLE.heirloom).",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+as_json = click.option("--json", "json_wanted", is_flag=True, help="Print JSON on stdout.")
 
 
 @click.group(cls=Commands)
@@ -28,26 +28,26 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("label")
-@_gallery
+@gallery
 @click.option(
     "--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="What it may do. Repeatable."
 )
 @click.option("--collection", "collections", multiple=True, help="For this one alone. Repeatable.  [default: all]")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Its last day, UTC.  [default: never]")
-@_json
+@as_json
 def create(
     label: str,
     path: Path,
     scopes: tuple[str, ...],
     collections: tuple[str, ...],
     expires: datetime | None,
-    as_json: bool,
+    json_wanted: bool,
 ) -> None:
     """Make a key for whoever LABEL says. It is printed now and never again."""
     grant = Grant(label, scopes, collections, None if expires is None else _end_of(expires))
     with open_store(path) as store:
         key, token = Keyring(store).create(grant, datetime.now(UTC))
-    if as_json:
+    if json_wanted:
         echo_json({"key": _public(key), "token": token})
         return
     click.echo(_in_words(key), err=True)
@@ -56,13 +56,13 @@ def create(
 
 
 @keys.command("list")
-@_gallery
-@_json
-def list_(path: Path, as_json: bool) -> None:
+@gallery
+@as_json
+def list_(path: Path, json_wanted: bool) -> None:
     """Print every key there ever was, oldest first, without the secrets: nobody has them but their holders."""
     with open_store(path) as store:
         known = Keyring(store).keys()
-    if as_json:
+    if json_wanted:
         echo_json([_public(key) for key in known])
     else:
         click.echo("\n".join(map(_in_words, known)) or "There is no key: a service on loopback asks for none.")
@@ -70,13 +70,13 @@ def list_(path: Path, as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@_gallery
-@_json
-def revoke(key_id: str, path: Path, as_json: bool) -> None:
+@gallery
+@as_json
+def revoke(key_id: str, path: Path, json_wanted: bool) -> None:
     """Refuse the key with this id from now on. A service goes on asking for keys after the last one is revoked."""
     with open_store(path) as store:
         key = Keyring(store).revoke(key_id, datetime.now(UTC))
-    if as_json:
+    if json_wanted:
         echo_json(_public(key))
     else:
         click.echo(_in_words(key))

@@ -26,12 +26,20 @@ class IdentifyAnswer(PhotoAnswer):
             "requests share, all of it); and wait, for a turn at any of them."
         ),
     ]
+    thresholds: Annotated[
+        list[ThresholdAnswer],
+        Field(
+            description="What would decide at other FPIRs, the highest first; those that the gallery or the card can "
+            "tell. Ask for one with `fpir`."
+        ),
+    ]
 
     @classmethod
     def answering(cls, answered: Answered, request_id: str) -> "IdentifyAnswer":
         photo = PhotoAnswer.of(answered.active.card, answered.found)
         timings = {stage: round(spent, 3) for stage, spent in answered.timings_ms.items()}
-        return cls(request_id=request_id, timings_ms=timings, **dict(photo))
+        thresholds = [ThresholdAnswer(**ThresholdAnswer.fields_of(each)) for each in answered.thresholds]
+        return cls(request_id=request_id, timings_ms=timings, thresholds=thresholds, **dict(photo))
 
 
 ModelState = Literal["loaded", "gated", "refused", "shadow", "active", "previous"]

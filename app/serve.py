@@ -59,6 +59,7 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
             limits=settings.limits,
             trust=trust,
             paths_allowed=not trust.exposed,
+            expiry_every=settings.expiry_every,
             meters=meters,
         )
         _listen(listener, settings.host, settings.port)

@@ -2,26 +2,41 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
+from app.document import NAMED, PREFIX, operation_id
 from app.engine import Engine
 from app.envelope import codes, document_errors, handle_errors
+from app.housekeeping import housekeeping
 from app.metrics import Measured, Meters
 from app.middleware import BodyLimit, Requests
-from app.routes import health, identify, metrics, models
-from app.routes.service import Service
+from app.routes import (
+    audit,
+    collections,
+    compreface,
+    detect,
+    faces,
+    health,
+    identify,
+    metrics,
+    models,
+    subjects,
+    verify,
+)
+from app.routes.service import Service, named_collection
 from app.security import anybody
 from app.states import EngineState
 from app.trust import Trust
 from faces.image import ImageLimits
+from index.gallery import utc_now
 
 _SPARE: Final = 8  # threads beside those of requests that were let in: health and swaps
 
@@ -38,6 +53,7 @@ def create_app(
     limits: ImageLimits,
     trust: Trust | None = None,
     paths_allowed: bool = False,
+    expiry_every: float | None = None,
     meters: Meters | None = None,
 ) -> FastAPI:
     """The application; the Engine stays its caller's to close.
@@ -45,6 +61,7 @@ def create_app(
     admission: how many requests are let in, and for how long. limits: of an upload. trust: None: of whoever asks, as on
     loopback.
     paths_allowed: may a client name a MODEL by path (on loopback alone: the server opens it).
+    expiry_every: seconds between two rounds of housekeeping; None: there are none.
     meters: those that the Engine counts on too.
     """
     trust = trust or Trust(anybody(), exposed=False)
@@ -56,7 +73,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = admission.room + _SPARE
-        yield
+        async with AsyncExitStack() as stack:
+            if expiry_every is not None:
+                await stack.enter_async_context(housekeeping(engine, expiry_every, utc_now))
+            yield
 
     app = FastAPI(
         title="Heirloom",
@@ -66,7 +86,7 @@ def create_app(
         docs_url=None if trust.exposed else DOCS,
         redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=operation_id,
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
@@ -78,8 +98,12 @@ def create_app(
     app.add_middleware(Requests)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured, meters=meters, clock=time.perf_counter)  # added last, so outermost
-    for routes in (health, identify, metrics, models):
+    for routes in (health, identify, collections, metrics, models, detect, audit):
         app.include_router(routes.router)
+    for of_a_collection in (identify, verify, subjects, faces):
+        app.include_router(of_a_collection.router, prefix=PREFIX)
+        app.include_router(of_a_collection.router, prefix=NAMED, dependencies=[Depends(named_collection)])
+    app.include_router(compreface.router)
     if trust.exposed:
         app.add_api_route(DOCS, _document, include_in_schema=False)
     return app

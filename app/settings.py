@@ -108,6 +108,10 @@ class Settings(BaseSettings):
     """Web pages of other origins that may ask from a browser."""
     proxies: Networks = ()
     """Addresses of reverse proxies, whose word on the caller's address is taken."""
+    guard: Literal["off", "flag", "strict"] = "flag"
+    """What becomes of a photo that speaks against itself when it is enrolled: see `index.guard`."""
+    expiry_every: PositiveFloat = 60.0
+    """Seconds between two looks for Subjects whose time has come, and for thresholds that no longer hold."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """JSON lines or text; auto: text on a terminal."""
 

@@ -50,7 +50,14 @@ def principal_face(faces: Sequence[Face], image: Image) -> int:
     The largest of (area of the box) - 2 × (squared distance of its centre to the photo's), both in pixels²; the first
     of equals. faces: at least one. Source: facenet-pytorch 2.6.0, `center_weighted_size`.
     """
-    boxes = np.array([face.box for face in faces])
+    height, width = image.shape[:2]
+    return int(np.argmax(prominence(faces, width, height)))
+
+
+def prominence(faces: Sequence[Face], width: int, height: int) -> NDArray[np.float64]:
+    """(n,) pixels²: the measure of `principal_face`, in a photo of this size; negative far from its centre."""
+    boxes = np.array([face.box for face in faces], dtype=np.float64).reshape(-1, 4)
     low, high = boxes[:, :2], boxes[:, 2:]
-    from_centre = (low + high) / 2 - np.array([image.shape[1], image.shape[0]]) / 2
-    return int(np.argmax(np.prod(high - low, axis=1) - _CENTRE_WEIGHT * np.square(from_centre).sum(axis=1)))
+    from_centre = (low + high) / 2 - np.array([width, height]) / 2
+    measured: NDArray[np.float64] = np.prod(high - low, axis=1) - _CENTRE_WEIGHT * np.square(from_centre).sum(axis=1)
+    return measured

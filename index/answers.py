@@ -116,6 +116,13 @@ class FaceAnswer(Schema):
     quality: QualityAnswer
     candidates: Annotated[list[CandidateAnswer], Field(description="Best first; a Subject appears once.")]
     decision: DecisionAnswer
+    not_searched: Annotated[
+        list[str],
+        Field(
+            description="Why nobody was looked for: the reasons of `quality`, where only good faces were to be "
+            "searched, or `too_many_faces`; empty when somebody was."
+        ),
+    ]
 
     @classmethod
     def of(cls, found: FoundFace) -> "FaceAnswer":
@@ -137,6 +144,7 @@ class FaceAnswer(Schema):
             decision=DecisionAnswer(
                 subject_id=found.decision.subject_id, **ThresholdAnswer.fields_of(found.decision.threshold)
             ),
+            not_searched=list(found.not_searched),
         )
 
 

@@ -228,7 +228,12 @@ def measured_here(table: Sequence[Row]) -> list[Threshold]:
 
 def is_stale(threshold: Threshold, subjects: int) -> bool:
     """Whether a gallery that has so many Subjects now has grown by half since, or shrunk to match."""
-    return not 1 / _STALE_FROM < subjects / max(threshold.subjects, 1) < _STALE_FROM
+    return outgrown(threshold.subjects, subjects)
+
+
+def outgrown(then: int, now: int) -> bool:
+    """Whether so many Subjects are half as many again as there were then, or as few to match."""
+    return then != now and not 1 / _STALE_FROM < now / max(then, 1) < _STALE_FROM
 
 
 def _current(calibration: Calibration, known: Threshold | None, fpir: float) -> Row:

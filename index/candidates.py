@@ -10,7 +10,7 @@ from index import subjects, templates
 from index.collection import Collection
 from index.contract import Candidate
 from index.search import Hit, cosines
-from index.subjects import NUMBER
+from index.subjects import NUMBER, SUBJECT_ID
 
 
 def named(
@@ -49,6 +49,18 @@ def of_one(connection: sqlite3.Connection, of: Collection, subject_id: str, prob
         best = int(np.argmax(scores))  # the first of equals: the oldest
         found.append(Candidate(subject_id, name, float(scores[best]), int(ids[best]), _highest(examples, probe)))
     return found
+
+
+def of_template(connection: sqlite3.Connection, of: Collection, template: int, probes: Vectors) -> list[Candidate]:
+    """One Template and its Subject as the Candidate of each probe (n, dim). Raises TemplateUnknown."""
+    row = subjects.require(connection, of, templates.owner(connection, of, template))
+    ids, vectors = templates.vectors_of(connection, of, row[NUMBER])
+    examples = templates.negative_examples(connection, of, [row[NUMBER]]).get(row[NUMBER])
+    scores = cosines(probes, vectors[int(np.flatnonzero(ids == template)[0])])
+    return [
+        Candidate(row[SUBJECT_ID], row[3], float(score), template, _highest(examples, probe))
+        for probe, score in zip(probes, scores, strict=True)
+    ]
 
 
 def _highest(rows: Vectors | None, probe: Vectors) -> float | None:

@@ -35,12 +35,21 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """Who wants something done, and in which request: what the audit log says of it."""
+
+    actor: str
+    """The id of an API key."""
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A write to a collection, inside its transaction."""
 
     connection: sqlite3.Connection
     of: Collection
-    actor: str
+    actor: str | By
     """Who wants it: the id of an API key, or `cli`."""
     at: str
     """ISO 8601, UTC."""
@@ -51,14 +60,15 @@ class Change:
 
     def tell(self, action: str, subject_id: str | None, body: Mapping[str, Any]) -> None:
         """A row of the audit log."""
+        by = self.actor
         audit.append(
             self.connection,
             salt=self.of.salt,
-            actor=self.actor,
+            actor=by.actor if isinstance(by, By) else by,
             action=action,
             collection=self.of.name,
             subject_id=subject_id,
-            body=body,
+            body={**body, "request_id": by.request_id} if isinstance(by, By) else body,
             at=self.at,
         )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from faces.space import Space
+from index.collection import By
 from index.contract import (
     Candidate,
     Enrolment,
@@ -27,6 +28,7 @@ __all__ = [
     "DEFAULT",
     "KEEP",
     "SUFFIX",
+    "By",
     "Candidate",
     "Enrolment",
     "Gallery",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from faces.align import Image
 from faces.detect import Detects, Face
@@ -12,6 +12,9 @@ from faces.quality import Quality, assess
 from faces.space import Recipe
 from index.gallery import Candidate, GalleryStats, LocalGallery
 from index.threshold import Decision, Threshold, decide
+
+MOST_FACES: Final = 100
+"""That are searched for, of one photo."""
 
 Photo = Callable[[], Image]
 """Reads a photo when its turn has come, so that one that waits takes no memory."""
@@ -58,6 +61,8 @@ class FoundFace:
     candidates: tuple[Candidate, ...]
     """Best first, a Subject once."""
     decision: Decision
+    not_searched: tuple[str, ...] = ()
+    """Why nobody was looked for; empty: somebody was."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +77,28 @@ class Identified:
     """The detector's best first."""
 
 
-def identify(photo: Photo, stages: Stages, threshold: Threshold, top_k: int) -> Identified:
-    """Every face with its top_k Candidates and a Decision. Raises what the stages raise."""
+def identify(photo: Photo, stages: Stages, threshold: Threshold, top_k: int, *, only_good: bool = False) -> Identified:
+    """Every face with its top_k Candidates and a Decision. Raises what the stages raise.
+
+    only_good: a face of which `faces.quality` has a doubt is not searched. Neither are those beyond the first hundred.
+    """
     looked = stages.look(photo)
-    probes = stages.embed(looked.crops)
-    near = stages.search(probes, top_k)
+    reasons = [_not_searched(number, quality, only_good) for number, quality in enumerate(looked.qualities)]
+    searched = [number for number, why_not in enumerate(reasons) if not why_not]
+    near = stages.search(stages.embed(looked.crops[searched]), top_k)
+    named = dict(zip(searched, near.candidates, strict=True))
     answers = (
-        FoundFace(face, quality, tuple(candidates), decide(candidates, threshold))
-        for face, quality, candidates in zip(looked.faces, looked.qualities, near.candidates, strict=True)
+        FoundFace(face, quality, tuple(found), decide(found, threshold), why_not)
+        for number, (face, quality, why_not) in enumerate(zip(looked.faces, looked.qualities, reasons, strict=True))
+        for found in (named.get(number, ()),)
     )
     return Identified(near.gallery, looked.width, looked.height, tuple(answers))
+
+
+def _not_searched(number: int, quality: Quality, only_good: bool) -> tuple[str, ...]:
+    if number >= MOST_FACES:
+        return ("too_many_faces",)
+    return quality.reasons if only_good else ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

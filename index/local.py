@@ -13,7 +13,7 @@ from faces.space import Space
 from index import candidates, merges, settings, subjects, templates
 from index.backup import purge, unpurged
 from index.cache import Cache
-from index.collection import Change, Collection
+from index.collection import By, Change, Collection
 from index.connection import RESTORE
 from index.contract import (
     Candidate,
@@ -78,18 +78,28 @@ class LocalGallery:
         *,
         space: Space,
         name: str | None = None,
-        actor: str = "cli",
+        known_only: bool = False,
+        actor: str | By = "cli",
     ) -> list[int]:
         """See Gallery."""
-        (ids,) = self.enrol_all([Enrolment(subject_id, templates, name)], space=space, actor=actor)
+        enrolments = [Enrolment(subject_id, templates, name)]
+        (ids,) = self.enrol_all(enrolments, space=space, known_only=known_only, actor=actor)
         return ids
 
-    def enrol_all(self, enrolments: Sequence[Enrolment], *, space: Space, actor: str = "cli") -> list[list[int]]:
-        """`enrol` for many in one commit. All or none."""
+    def enrol_all(
+        self, enrolments: Sequence[Enrolment], *, space: Space, known_only: bool = False, actor: str | By = "cli"
+    ) -> list[list[int]]:
+        """`enrol` for many in one commit. All or none.
+
+        known_only: raises SubjectUnknown rather than making a Subject: one that was forgotten meanwhile stays so.
+        """
         self.require_space(space)
         rows = [self._valid(enrolment) for enrolment in enrolments]
 
         def enrol_them(change: Change) -> list[list[int]]:
+            if known_only:
+                for enrolment in enrolments:
+                    subjects.require(change.connection, change.of, enrolment.subject_id)
             return [_enrolled(change, enrolment, row) for enrolment, row in zip(enrolments, rows, strict=True)]
 
         return self._change(enrol_them, actor)
@@ -120,6 +130,12 @@ class LocalGallery:
         vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
         return self.store.read(lambda connection: candidates.of_one(connection, self._of, subject_id, vectors))
 
+    def compare(self, probes: Vectors, template_id: int, *, space: Space) -> list[Candidate]:
+        """How near each probe (n, dim) is to one Template. Raises SpaceMismatch, ProbesInvalid, TemplateUnknown."""
+        self.require_space(space)
+        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
+        return self.store.read(lambda connection: candidates.of_template(connection, self._of, template_id, vectors))
+
     # Subjects and their Templates.
 
     def put_subject(
@@ -129,7 +145,7 @@ class LocalGallery:
         name: str | None = None,
         details: SubjectDetails | None = None,
         expires: datetime | None = None,
-        actor: str = "cli",
+        actor: str | By = "cli",
     ) -> Subject:
         """A new Subject without Templates. Raises SubjectExists, SubjectInvalid."""
         about = SubjectDetails() if details is None else details
@@ -150,7 +166,7 @@ class LocalGallery:
         name: str | None = None,
         details: SubjectDetails | None = None,
         expires: datetime | Keep | None = KEEP,
-        actor: str = "cli",
+        actor: str | By = "cli",
     ) -> Subject:
         """Change what is given; expires None: never. Raises SubjectUnknown, SubjectInvalid."""
         return self._change(lambda change: subjects.update(change, subject_id, name, details, expires), actor)
@@ -159,18 +175,22 @@ class LocalGallery:
         """Oldest first. Raises SubjectUnknown."""
         return self.store.read(lambda connection: templates.listed(connection, self._of, subject_id))
 
-    def merge(self, subject_id: str, into: str, *, actor: str = "cli") -> int:
+    def owner(self, template_id: int) -> str:
+        """The id of the Subject that has this Template. Raises TemplateUnknown."""
+        return self.store.read(lambda connection: templates.owner(connection, self._of, template_id))
+
+    def merge(self, subject_id: str, into: str, *, actor: str | By = "cli") -> int:
         """See `merges.merge`."""
         return self._change(lambda change: merges.merge(change, subject_id, into), actor)
 
-    def undo_merge(self, number: int, *, actor: str = "cli") -> Subject:
+    def undo_merge(self, number: int, *, actor: str | By = "cli") -> Subject:
         """See `merges.undo`."""
         return self._change(
             lambda change: subjects.read(change.connection, self._of, merges.undo(change, number)), actor
         )
 
     def add_negative(
-        self, subject_id: str, embedding: Vectors, *, space: Space, model_id: str, actor: str = "cli"
+        self, subject_id: str, embedding: Vectors, *, space: Space, model_id: str, actor: str | By = "cli"
     ) -> int:
         """Remember that this embedding (dim,) is not of the Subject; the id of the example.
 
@@ -184,26 +204,35 @@ class LocalGallery:
         """The ids of a Subject's negative examples. Raises SubjectUnknown."""
         return self.store.read(lambda connection: templates.negatives(connection, self._of, subject_id))
 
-    def drop_negative(self, number: int, *, actor: str = "cli") -> None:
+    def drop_negative(self, number: int, *, actor: str | By = "cli") -> None:
         """Raises NegativeUnknown. Its bytes are overwritten when something is next forgotten."""
         self._change(lambda change: templates.drop_negative(change, number), actor)
 
     # Forgetting.
 
-    def forget(self, subject_id: str, *, actor: str = "cli") -> Receipt:
+    def forget(self, subject_id: str, *, actor: str | By = "cli") -> Receipt:
         """See Gallery. Waits up to half a minute for readers of other processes that keep old pages; see Receipt."""
-        return self._forget(lambda change: [(subject_id, subjects.erase(change, subject_id))], actor)[0]
+        return self.forget_all([subject_id], actor=actor)[0]
 
-    def forget_template(self, subject_id: str, template_id: int, *, actor: str = "cli") -> Receipt:
+    def forget_template(self, subject_id: str, template_id: int, *, actor: str | By = "cli") -> Receipt:
         """One Template of a Subject, which stays. Raises SubjectUnknown, TemplateUnknown."""
+        return self.forget_templates([(subject_id, template_id)], actor=actor)[0]
+
+    def forget_templates(self, pairs: Sequence[tuple[str, int]], *, actor: str | By = "cli") -> list[Receipt]:
+        """Templates of Subjects (subject id, template id), in one commit: all or none. Raises the same."""
 
         def erase(change: Change) -> list[tuple[str, int]]:
-            templates.erase(change, subject_id, template_id)
-            return [(subject_id, 1)]
+            for subject_id, template_id in pairs:
+                templates.erase(change, subject_id, template_id)
+            return [(subject_id, 1) for subject_id, _ in pairs]
 
-        return self._forget(erase, actor)[0]
+        return self._forget(erase, actor)
 
-    def forget_expired(self, now: datetime, *, actor: str = "cli") -> list[Receipt]:
+    def forget_all(self, subject_ids: Sequence[str], *, actor: str | By = "cli") -> list[Receipt]:
+        """`forget` for many in one commit: all or none."""
+        return self._forget(lambda change: [(each, subjects.erase(change, each)) for each in subject_ids], actor)
+
+    def forget_expired(self, now: datetime, *, actor: str | By = "cli") -> list[Receipt]:
         """Every Subject whose time has come."""
 
         def erase(change: Change) -> list[tuple[str, int]]:
@@ -282,7 +311,7 @@ class LocalGallery:
         """The Model that the service had been started with when it was told; None when with none."""
         return self._setting("started_with") or None
 
-    def set_active_model(self, reference: str, *, started_with: str | None = None, actor: str = "cli") -> None:
+    def set_active_model(self, reference: str, *, started_with: str | None = None, actor: str | By = "cli") -> None:
         """Both are durable when it returns."""
 
         def remember(change: Change) -> None:
@@ -296,7 +325,7 @@ class LocalGallery:
         """Those kept for probes by this Model, the highest FPIR first."""
         return self.store.read(lambda connection: settings.thresholds(connection, self._of, model_id))
 
-    def put_thresholds(self, thresholds: Iterable[Threshold], *, actor: str = "cli") -> None:
+    def put_thresholds(self, thresholds: Iterable[Threshold], *, actor: str | By = "cli") -> None:
         """Keep them, in place of those for the same Model and FPIR."""
         kept = list(thresholds)
         self._change(lambda change: settings.put_thresholds(change, kept), actor)
@@ -304,7 +333,7 @@ class LocalGallery:
     def _setting(self, name: str) -> str | None:
         return self.store.read(lambda connection: settings.read(connection, self._of, name))
 
-    def _change(self, job: Callable[[Change], T], actor: str) -> T:
+    def _change(self, job: Callable[[Change], T], actor: str | By) -> T:
         """Do it durably, and let searches know."""
         at = self.store.clock().isoformat()
 
@@ -316,7 +345,7 @@ class LocalGallery:
         self._cache.refresh()
         return result
 
-    def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str) -> list[Receipt]:
+    def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str | By) -> list[Receipt]:
         gone = self._change(job, actor)
         hidden_at = self.store.clock().isoformat()
         scrubbed = self.store.scrub(_SCRUB_WAIT)

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from faces.space import Space
 from index import audit, faults
 from index.backup import purge
 from index.cache import Cache
-from index.collection import Change, Collection
+from index.collection import By, Change, Collection
 from index.connection import APPLICATION_ID, RESTORE, configure, inspect, translated
 from index.contract import require_text, utc_now
 from index.errors import (
@@ -186,8 +187,20 @@ class Store:
         body: Mapping[str, Any] = MappingProxyType({}),
     ) -> int:
         """The number of a new row of the audit log, durable on return. Raises AuditInvalid."""
+        return self.audit_soon(actor, action, collection=collection, subject_id=subject_id, body=body).result()
+
+    def audit_soon(
+        self,
+        actor: str,
+        action: str,
+        *,
+        collection: str = "",
+        subject_id: str | None = None,
+        body: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Future[int]:
+        """The same, without waiting: for what has changed nothing, and must not stop when nothing can be written."""
         at = self.clock().isoformat()
-        return self.write(
+        return self._writer.submit(
             lambda connection: audit.append(
                 connection,
                 salt=self._salt,
@@ -222,7 +235,7 @@ class Store:
 
         return self.read(read)
 
-    def create_collection(self, name: str, space: Space, *, actor: str = "cli") -> None:
+    def create_collection(self, name: str, space: Space, *, actor: str | By = "cli") -> None:
         """Raises CollectionExists, CollectionInvalid."""
         require_text(name, "name of a collection", CollectionInvalid)
         at = self.clock().isoformat()
@@ -235,7 +248,7 @@ class Store:
 
         self.write(create)
 
-    def delete_collection(self, name: str, *, actor: str = "cli") -> bool:
+    def delete_collection(self, name: str, *, actor: str | By = "cli") -> bool:
         """Delete a collection and everybody in it for good; whether their bytes are overwritten, in backups too.
 
         Raises CollectionUnknown.

@@ -58,6 +58,17 @@ def listed(connection: sqlite3.Connection, of: Collection, subject_id: str) -> l
     ]
 
 
+def owner(connection: sqlite3.Connection, of: Collection, template: int) -> str:
+    """The id of the Subject that has this Template. Raises TemplateUnknown when nobody of this collection does."""
+    row = connection.execute(
+        "SELECT subject_id FROM templates JOIN subjects ON number = subject WHERE id = ? AND collection = ?",
+        (template, of.number),
+    ).fetchone()
+    if row is None:
+        raise TemplateUnknown("no such Template in this collection", template, "List the Templates of the Subject.")
+    return str(row[0])
+
+
 def vectors_of(connection: sqlite3.Connection, of: Collection, subject: int) -> tuple[Numbers, Vectors]:
     """Ids (n,) and embeddings (n, dim) of a Subject, oldest first."""
     rows = _rows(connection, of, subject)

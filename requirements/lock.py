@@ -48,7 +48,7 @@ def locks(project: Mapping[str, Any]) -> list[Lock]:
         Lock("serve", "common", tuple(search)),
         Lock("demo", "serve", (), ("matplotlib", "scikit-image")),
         Lock("kd", "serve", extras["kd"]),
-        Lock("dev", "kd", extras["dev"]),
+        Lock("dev", "kd", extras["dev"], ("compreface-sdk==0.6.0",)),
         Lock("gpu", "common", extras["gpu"], left_out=nothing),
     ]
 

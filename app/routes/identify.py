@@ -2,58 +2,70 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, Query, Request
 
 from app.admission import Ticket
+from app.engine import Answered
 from app.envelope import problems
-from app.errors import DeadlinePassed, Overloaded, RequestInvalid, RequestTooLarge, WorkerLost, WorkerStuck
+from app.routes.examples import DECIDING, LOOKING, READING
 from app.routes.guarded import Guarded, guarded_problems
-from app.routes.service import RequestId, ServiceDep, Timeout
+from app.routes.parameters import Photo, RuleDep, TopK
+from app.routes.service import ByDep, CollectionDep, ServiceDep, Timeout
 from app.schemas import IdentifyAnswer
 from app.security import require
-from faces.errors import ImageTooLarge, ImageTypeRefused, ImageUnreadable
-from index.errors import GalleryUnavailable
+from app.trail import Trail
+from index.gallery import By
 
 router = APIRouter(tags=["identify"], route_class=Guarded, responses=guarded_problems())
 
-Photo = Annotated[UploadFile, File(description="A photo: JPEG, PNG or WebP.")]
-_TOP_K_0: Final = [{"where": "query.top_k", "problem": "Input should be greater than or equal to 1"}]
-
-TopK = Annotated[int, Query(ge=1, le=100, description="Candidates for each face.")]
+_MOST_ROWS: Final = 100  # of the audit log, for one photo
+_OnlyGood = Annotated[
+    bool, Query(description="Search no face of which `quality` has a doubt; `not_searched` says which those were.")
+]
 
 
 @router.post(
     "/identify",
     dependencies=[Depends(require("identify"))],
-    responses=problems(
-        RequestInvalid("the request is not valid", _TOP_K_0, "See /docs for the fields and their ranges."),
-        ImageTooLarge("more than 50000000 pixels", "10000×9000", "Scale the picture down."),
-        RequestTooLarge("bytes in the request", 31_457_280, "Send at most 21037056."),
-        ImageTypeRefused("neither JPEG, PNG nor WebP, by its first bytes", "25504446", "Convert the picture."),
-        ImageUnreadable("JPEG cannot be decoded (truncated)", "250×250", "Send the original again."),
-        GalleryUnavailable("disk I/O error", "people.heirloom", "Check the disk."),
-        Overloaded("too many requests are waiting", 34, "Try again after a moment (Retry-After)."),
-        DeadlinePassed("the deadline passed while waiting for", "look", "Try again after a moment (Retry-After)."),
-        WorkerLost("the worker of embed died", "SystemExit", "Try again."),
-        WorkerStuck("no end of look within so many seconds", 60.0, "Try again."),
-    ),
+    responses=problems(*READING, *LOOKING, *DECIDING),
 )
 async def identify(
     image: Photo,
     service: ServiceDep,
+    collection: CollectionDep,
     request: Request,
-    request_id: RequestId,
+    by: ByDep,
+    rule: RuleDep,
     top_k: TopK = 5,
+    only_good: _OnlyGood = False,
     timeout: Timeout = None,
 ) -> IdentifyAnswer:
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
+    engine = service.engine
 
     def work(ticket: Ticket) -> IdentifyAnswer:
         """What waits holds no photo in memory: the form keeps a large one in a temporary file."""
-        found, shadow = service.engine.identify(image.file.read, top_k, ticket), service.engine.changeover.shadow
-        if shadow.wants(request_id):
+        answered = engine.identify(image.file.read, top_k, ticket, gallery=collection, rule=rule, only_good=only_good)
+        record(engine.trail, by, collection.collection, answered)
+        shadow = engine.changeover.shadow
+        if collection is engine.gallery and shadow.wants(by.request_id):
             image.file.seek(0)
-            shadow.offer(request_id, image.file.read(), found.active, found.found)
-        return IdentifyAnswer.answering(found, request_id)
+            shadow.offer(by.request_id, image.file.read(), answered.active, answered.found)
+        return IdentifyAnswer.answering(answered, by.request_id)
 
     return await service.computed(request, work, timeout)
+
+
+def record(trail: Trail, by: By, collection: str, answered: Answered) -> None:
+    """A row of the audit log for each Subject that a face was taken for; one row where nobody was recognised."""
+    faces = answered.found.faces
+    known = dict.fromkeys(face.decision.subject_id for face in faces if face.decision.subject_id is not None)
+    body = {
+        "model_id": answered.active.card.model_id,
+        "faces": len(faces),
+        "searched": sum(not face.not_searched for face in faces),
+        "recognised": len(known),
+    }
+    rows: list[str | None] = [*list(known)[:_MOST_ROWS]]
+    for subject_id in rows or [None]:
+        trail.note(by, "identify", collection, body, subject_id=subject_id)

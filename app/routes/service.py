@@ -4,17 +4,21 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import anyio.to_thread
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
 from app.admission import Admission, Ticket
 from app.engine import Engine
 from app.metrics import Meters
 from app.security import Caller
+from index.gallery import By, LocalGallery
 
 Result = TypeVar("Result")
+
+COLLECTION: Final = "collection"
+"""What stands for it in an address."""
 
 Timeout = Annotated[
     float | None,
@@ -68,6 +72,24 @@ def _actor(request: Request) -> str:
     return caller.actor
 
 
+def _by(request: Request) -> By:
+    return By(_actor(request), _request_id(request))
+
+
+def _collection(request: Request) -> LocalGallery:
+    """The collection that the address names, or the default one. Raises CollectionUnknown."""
+    engine = _service(request).engine
+    return engine.collection(request.path_params.get(COLLECTION, engine.gallery.collection))
+
+
+def named_collection(
+    _: Annotated[str, Path(alias=COLLECTION, description="A collection's name: GET /v1/collections lists them.")],
+) -> None:
+    """For routers under /v1/collections/{collection}: tells the document of it. Who needs it takes CollectionDep."""
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 RequestId = Annotated[str, Depends(_request_id)]
 Actor = Annotated[str, Depends(_actor)]
+ByDep = Annotated[By, Depends(_by)]
+CollectionDep = Annotated[LocalGallery, Depends(_collection)]

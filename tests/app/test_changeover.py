@@ -38,7 +38,7 @@ def serving(gallery_path, models, monkeypatch, *, paths_allowed=True, **options)
     """A client of a service with these settings."""
     monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
     with open_engine(parts.settings(gallery_path, models["teacher"], **options)) as engine:
-        app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=paths_allowed)
+        app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), paths_allowed=paths_allowed)
         with parts.served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
             yield client
 

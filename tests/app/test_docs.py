@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +17,12 @@ from app.envelope import STATUS
 from app.logs import JsonLines
 from app.metrics import Meters
 from app.schemas import ErrorAnswer, IdentifyAnswer, ModelsAnswer
+from app.schemas_gallery import EnrolmentAnswer, ReceiptAnswer
 from app.settings import Settings, read_settings
 from app.states import EngineState
 from app.verdicts import GateAnswer, ShadowAnswer
+from tests.app.parts import BLUE, GREEN, RED, photo
+from tests.app.test_faces import VIOLET
 from tests.app.test_openapi import document
 
 ROOT = Path(__file__).parents[2]
@@ -32,15 +37,31 @@ def section(heading):
 
 
 def test_each_example_is_a_whole_answer():
-    for kind, example in zip(
-        (IdentifyAnswer, ModelsAnswer, GateAnswer, ShadowAnswer, ErrorAnswer), EXAMPLES, strict=True
-    ):
+    kinds = (
+        IdentifyAnswer, EnrolmentAnswer, ReceiptAnswer, ModelsAnswer, GateAnswer, ShadowAnswer, ErrorAnswer
+    )  # fmt: skip
+    for kind, example in zip(kinds, EXAMPLES, strict=True):
         kind.model_validate_json(example, extra="forbid")
 
 
 @pytest.mark.parametrize("path", list(document()["paths"]))
 def test_each_address_is_there(path):
-    assert path in PAGE
+    """Once: those of a collection are the same under another prefix, which the page says."""
+    assert path.replace("/v1/collections/{collection}/", "/v1/") in PAGE
+
+
+def test_each_command_works_as_it_stands(url, tmp_path):
+    """In order, in one shell; but for those that start programs or want a model that is not here."""
+    for name, colour in (("photo", RED), ("ada1", BLUE), ("ada2", VIOLET), ("stranger", GREEN)):
+        (tmp_path / f"{name}.jpg").write_bytes(photo(colour, kind="JPEG"))
+    lines = "".join(block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if "dlib" not in block)
+    script = f'curl() {{ command curl -sS --fail-with-body "$@" && echo; }}\n{lines}'
+    ran = subprocess.run(
+        ["bash", "-eux", "-c", script.replace("http://127.0.0.1:8000", url)],
+        cwd=tmp_path, env=os.environ | {"HEIRLOOM_API_KEY": "none"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(ran.stdout.splitlines()) == lines.count("curl ")
 
 
 @pytest.mark.parametrize(("kind", "status"), list(STATUS.items()), ids=lambda value: getattr(value, "code", ""))

@@ -158,7 +158,7 @@ def test_nothing_of_what_a_caller_sends_is_in_the_log(answered, request_):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyError, ExceptionGroup])
 def test_nor_is_anybodys_name_when_the_service_fails(answered, engine, monkeypatch, error):
-    def stumble(*_):
+    def stumble(*_, **__):
         raise error("canary", *([[ValueError("canary")]] if error is ExceptionGroup else []))
 
     monkeypatch.setattr(engine, "identify", stumble)

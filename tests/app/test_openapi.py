@@ -26,6 +26,9 @@ def document():
     return create_app(None, admission=parts.admission(), limits=ImageLimits()).openapi()
 
 
+DOCUMENT = document()
+
+
 def test_the_document_changes_only_on_purpose():
     assert document() == json.loads(SNAPSHOT.read_text())
 
@@ -34,7 +37,7 @@ def test_every_error_is_documented_in_the_envelope_with_an_example():
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             for status, response in operation["responses"].items():
-                if status != "200":
+                if not status.startswith("2"):
                     content = response["content"]["application/json"]
                     assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}, (path, method, status)
                     assert content["examples"], (path, method, status)
@@ -62,20 +65,23 @@ def locked(engine, gallery_path):
 
 
 @pytest.mark.parametrize(
-    "operation", [(path, method) for path, methods in document()["paths"].items() for method in methods], ids=" ".join
+    "operation", [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods], ids=" ".join
 )
 def test_whatever_is_sent_the_service_answers_as_documented(locked, operation):
     """schemathesis: no 5xx, no undocumented status, no body or header of another shape, nothing without a key."""
     path, method = operation
     url, token = locked
-    described = schemathesis.openapi.from_url(f"{url}/openapi.json")[path][method.upper()]
+    described = schemathesis.openapi.from_dict(DOCUMENT)[path][method.upper()]
+
+    examples = 5 if "{collection}/" in path else 25  # these are the others under another prefix
 
     @hypothesis.given(case=described.as_strategy())
-    @hypothesis.settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     def check(case):
         case.headers.pop("x-timeout", None)  # in too short a time there is no answer but 503, which counts as a failure
         excluded = [positive_data_acceptance, ignored_auth]  # random bytes are no photo, and our key is not made up
-        case.call_and_validate(headers={"x-api-key": token}, excluded_checks=excluded)
+        case.headers.pop("x-timeout", None)  # nobody is answered in no time
+        case.call_and_validate(url, headers={"x-api-key": token}, excluded_checks=excluded)
 
     check()
 

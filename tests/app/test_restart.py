@@ -9,6 +9,7 @@ import pytest
 from app.client import Client
 from app.engine import open_engine
 from app.errors import ServiceUnreachable
+from index.gallery import open_gallery
 from tests.app import parts
 from tests.app.dying import MOMENTS
 from tests.app.programs import serving
@@ -145,3 +146,18 @@ def answers_after_a_restart(folder, arguments):
         assert (answer.previous, answer.loaded, answer.shadow) == (None, [], None)
         assert client.identify(parts.photo(parts.BLACK)).model.name == answer.active.name
         return answer.active.name
+
+
+def test_what_was_answered_is_there_after_a_kill(gallery_path, models, tmp_path):
+    with (
+        serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server,
+        Client(server.url) as client,
+    ):
+        client.create_subject("ada", purpose="door")
+        client.update_subject("green", name="Grün")
+        client.forget_subject("red")
+        server.process.kill()
+        server.process.wait()
+    with open_gallery(gallery_path) as gallery:
+        assert [(each.subject_id, each.name) for each in gallery.subjects(9)] == [("ada", "ada"), ("green", "Grün")]
+        assert gallery.check() == []

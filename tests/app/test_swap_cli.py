@@ -79,7 +79,7 @@ def test_json_is_one_document(swap, models, probes, model, code):
 
 def test_without_probes_those_of_the_service_are_taken(engine, models, probes, monkeypatch):
     monkeypatch.setattr(engine.changeover, "_probes", probes)
-    app = create_app(engine, gate=parts.gate(), limits=ImageLimits(), paths_allowed=True)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), paths_allowed=True)
     with parts.served(app) as url:
         done = CliRunner().invoke(main, ["swap", str(models["clumsy"]), "--url", url])
     assert done.exit_code == 1

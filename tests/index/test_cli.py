@@ -102,7 +102,7 @@ def test_search_as_json_has_the_shape_of_identify(run, built, people):
     assert set(answer) == {"model", "gallery", "image", "faces"}
     assert answer["image"] == {"width": 120, "height": 120}
     (face,) = answer["faces"]
-    assert set(face) == {"box", "score", "landmarks", "quality", "candidates", "decision"}
+    assert set(face) == {"box", "score", "landmarks", "quality", "candidates", "decision", "not_searched"}
     assert face["box"] == {"x_min": 0, "y_min": 0, "x_max": 120, "y_max": 120}
     assert [candidate["subject_id"] for candidate in face["candidates"]] == ["ada"]
     decision = face["decision"]

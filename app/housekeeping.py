@@ -1,0 +1,49 @@
+"""What a service does by itself, now and then: forget those whose time has come, and measure thresholds anew."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from app.engine import Engine
+from app.logs import log_event
+from faces.errors import FacesError
+
+ACTOR: Final = "service"
+"""Whom the audit log names."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def keep_house(engine: Engine, now: datetime) -> int:
+    """Once, for every collection; how many Subjects were forgotten. What fails is logged, and tried the next time."""
+    forgotten = 0
+    for info in engine.gallery.store.collections():
+        try:
+            gallery = engine.collection(info.name)
+            forgotten += len(gallery.forget_expired(now, actor=ACTOR))
+            engine.thresholds.renew(gallery, engine.switch.models.active.card)
+        except FacesError as error:
+            log_event(_LOG, logging.WARNING, f"housekeeping failed: {error}", collection=info.name, code=error.code)
+    if forgotten:
+        log_event(_LOG, logging.INFO, "forgot Subjects whose time had come", subjects=forgotten)
+    return forgotten
+
+
+@asynccontextmanager
+async def housekeeping(engine: Engine, every: float, now: Callable[[], datetime]) -> AsyncIterator[None]:
+    """Keep house at once and then each so many seconds, on a thread, until the end; one that has begun is finished."""
+
+    async def go_on() -> None:
+        while True:
+            await anyio.to_thread.run_sync(keep_house, engine, now())
+            await anyio.sleep(every)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(go_on)
+        yield
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,90 @@
+"""Which score is a match: for each collection, model and FPIR, measured once and kept as long as it holds."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from faces.space import ModelCard
+from index.calibrate import FPIRS, Calibration, chosen, current_thresholds, outgrown
+from index.gallery import LocalGallery
+from index.threshold import Threshold
+
+_MOST: Final = 64  # other FPIRs that are remembered of one table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    subjects: int
+    """N when it was made."""
+    by_fpir: dict[float, Threshold]
+    calibration: Calibration
+    others: dict[float, Threshold] = field(default_factory=dict)
+    """At FPIRs that somebody asked for beside."""
+
+
+class Thresholds:
+    """Safe to use from several threads. Answers go by the table that there is; `measure` makes a new one beside it."""
+
+    def __init__(self, fpir: float, user: float | None = None) -> None:
+        """fpir: what decides where a request says nothing. user: a cosine that decides then, instead."""
+        self._fpir = fpir
+        self._user = user
+        self._fpirs: Final = sorted({*FPIRS, fpir}, reverse=True)
+        self._tables: dict[tuple[str, str], _Table] = {}
+        self._measuring = threading.Lock()
+
+    def several(self, gallery: LocalGallery, card: ModelCard) -> tuple[Threshold, ...]:
+        """Those at FPIR 0.1, 0.01 and 0.001 that are known, the highest FPIR first."""
+        return tuple(self._table(gallery, card).by_fpir.values())
+
+    def deciding(
+        self, gallery: LocalGallery, card: ModelCard, *, fpir: float | None = None, value: float | None = None
+    ) -> Threshold:
+        """The one to decide by. value: a cosine that the caller wants; fpir: one that the caller can live with.
+
+        Raises NotCalibrated where there is none for it.
+        """
+        if value is not None:
+            return chosen(value, gallery, card)
+        if fpir is None and self._user is not None:
+            return chosen(self._user, gallery, card)
+        wanted, table = self._fpir if fpir is None else fpir, self._table(gallery, card)
+        return table.by_fpir.get(wanted) or table.others.get(wanted) or self._measured(table, wanted)
+
+    def measure(self, gallery: LocalGallery, card: ModelCard) -> None:
+        """Look anew at what is stored, and measure what is not or no longer holds."""
+        self._tables[gallery.collection, card.model_id] = self._made(gallery, card)
+
+    def renew(self, gallery: LocalGallery, card: ModelCard) -> None:
+        """`measure`, if that was done when the collection was half as large again, or as small to match."""
+        known = self._tables.get((gallery.collection, card.model_id))
+        if known is not None and outgrown(known.subjects, gallery.stats().subjects):
+            self.measure(gallery, card)
+
+    def forget(self, collection: str) -> None:
+        """That collection was deleted: one of the same name would be another."""
+        for key in [key for key in self._tables if key[0] == collection]:
+            self._tables.pop(key, None)
+
+    def _table(self, gallery: LocalGallery, card: ModelCard) -> _Table:
+        key = (gallery.collection, card.model_id)
+        found = self._tables.get(key)
+        if found is None:
+            with self._measuring:  # the first requests of a collection wait for one measurement, not for one each
+                found = self._tables.get(key)
+                if found is None:
+                    found = self._tables[key] = self._made(gallery, card)
+        return found
+
+    def _made(self, gallery: LocalGallery, card: ModelCard) -> _Table:
+        subjects = gallery.stats().subjects
+        rows = current_thresholds(gallery, card, self._fpirs)
+        known = {row.fpir: row.threshold for row in rows if row.threshold is not None}
+        return _Table(subjects, known, Calibration(gallery, card))
+
+    def _measured(self, table: _Table, fpir: float) -> Threshold:
+        with self._measuring:
+            found = table.calibration.threshold(fpir)  # its trials are searched for once, whatever FPIRs follow
+        if len(table.others) < _MOST:
+            table.others[fpir] = found
+        return found

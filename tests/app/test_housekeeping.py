@@ -1,0 +1,99 @@
+"""What the service does by itself."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import numpy as np
+import pytest
+
+from app.housekeeping import keep_house
+from app.service import create_app
+from app.thresholds import Thresholds
+from faces.image import ImageLimits
+from index import audit
+from index.gallery import Template
+from tests.app import parts
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def ids(gallery):
+    return [subject.subject_id for subject in gallery.subjects(100)]
+
+
+def test_whose_time_has_come_is_forgotten_in_every_collection(engine, gallery):
+    gallery.store.create_collection("visitors", parts.SPACE)
+    visitors = engine.collection("visitors")
+    gallery.update_subject("red", expires=NOON)
+    gallery.update_subject("green", expires=NOON + timedelta(seconds=1))
+    visitors.put_subject("ada", expires=NOON)
+    assert keep_house(engine, NOON - timedelta(seconds=1)) == 0
+    assert keep_house(engine, NOON) == 2
+    assert (ids(gallery), ids(visitors)) == (["green"], [])
+    (row, _) = gallery.store.read(lambda connection: audit.entries(connection, 10, action="forget"))
+    assert row.actor == "service"
+
+
+def test_a_running_service_keeps_house(engine, gallery):
+    gallery.update_subject("red", expires=LONG_AGO)
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), expiry_every=0.05)
+    with parts.served(app) as url:
+        parts.wait_until(lambda: ids(gallery) == ["green"])
+        gallery.update_subject("green", expires=LONG_AGO)
+        parts.wait_until(lambda: not ids(gallery))
+        assert httpx.get(f"{url}/v1/subjects").json()["subjects"] == []
+
+
+def test_what_fails_in_one_collection_does_not_stop_the_others(engine, gallery, monkeypatch, caplog):
+    for name in ("a", "z"):
+        gallery.store.create_collection(name, parts.SPACE)
+        engine.collection(name).put_subject("ada", expires=NOON)
+    collection = engine.collection
+    monkeypatch.setattr(engine, "collection", lambda name: collection("gone" if name == "a" else name))
+    assert keep_house(engine, NOON) == 1
+    assert "housekeeping failed: no such collection" in caplog.text
+
+
+@pytest.fixture
+def crowd(engine, gallery):
+    """Enrols so many people whose faces are drawn at random."""
+    draw = np.random.default_rng(5)
+
+    def enrol(first, last):
+        for number in range(first, last):
+            row = draw.standard_normal(parts.DIM).astype(np.float32)
+            template = Template(row / np.linalg.norm(row), engine.switch.models.active.card.model_id)
+            gallery.enrol(f"p{number}", [template], space=parts.SPACE)
+
+    return enrol
+
+
+def test_thresholds_are_measured_anew_when_a_gallery_has_grown_by_half(engine, gallery, crowd):
+    card, thresholds = engine.switch.models.active.card, engine.thresholds
+    assert [each.calibrated_on for each in thresholds.several(gallery, card)] == ["card"]
+    crowd(0, 60)
+    assert len(thresholds.several(gallery, card)) == 1
+    keep_house(engine, NOON)
+    highest, _ = measured = thresholds.several(gallery, card)
+    assert (highest.fpir, highest.calibrated_on, highest.subjects) == (0.1, "gallery", 62)
+    crowd(60, 70)
+    keep_house(engine, NOON)
+    assert thresholds.several(gallery, card) == measured
+
+
+def test_another_fpir_is_measured_when_it_is_asked_for_and_then_remembered(engine, gallery, crowd):
+    crowd(0, 60)
+    card, thresholds = engine.switch.models.active.card, Thresholds(0.01)
+    asked = thresholds.deciding(gallery, card, fpir=0.2)
+    assert (asked.fpir, asked.calibrated_on) == (0.2, "gallery")
+    assert thresholds.deciding(gallery, card, fpir=0.2) is asked
+    (tenth, _) = thresholds.several(gallery, card)
+    assert asked.value < tenth.value
+
+
+def test_what_the_operator_chose_decides_unless_the_request_says_otherwise(engine, gallery):
+    card, thresholds = engine.switch.models.active.card, Thresholds(0.01, user=0.5)
+    assert thresholds.deciding(gallery, card).value == 0.5
+    assert thresholds.deciding(gallery, card, fpir=0.01).value == parts.TEACHER_THRESHOLD
+    assert thresholds.deciding(gallery, card, value=0.6).value == 0.6
