@@ -27,7 +27,7 @@ from index.segment import Coding, Numbers, Segment
 FEWEST: Final = 4096
 """Rows of a segment that are worth codes of their own."""
 
-_WIDER: Final = 8  # times as many rows are scored as are asked for; see docs/decisions/0019
+_WIDER: Final = 8  # times as many rows are scored as are asked for; see docs/decisions/0019-other-engines.md
 _DEEPEST: Final = 4096  # rows: who asks for more wants them all, and is answered exactly
 _MOST_ERASED: Final = 1024  # rows of a segment that are looked up and dropped; with more, it is scanned exactly
 _BITS: Final = 4

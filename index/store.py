@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,8 +22,9 @@ from index import audit, faults
 from index.backup import purge
 from index.cache import Cache
 from index.collection import By, Change, Collection
-from index.connection import APPLICATION_ID, RESTORE, configure, inspect, translated
+from index.connection import RESTORE, inspect
 from index.contract import require_text, utc_now
+from index.empty_file import insert_collection, write_empty
 from index.errors import (
     CollectionExists,
     CollectionInvalid,
@@ -34,11 +35,11 @@ from index.errors import (
     GalleryUnavailable,
 )
 from index.local import LocalGallery
-from index.migrate import DEFAULT, create_tables, migrate, new_store_id, write_identity
+from index.migrate import DEFAULT, migrate
 from index.readers import Readers
 from index.scan import Scanner
 from index.schema import SCHEMA_VERSION
-from index.sealing import Sealing, new_sealing, sealing_of
+from index.sealing import Sealing, sealing_of
 from index.search import Scans
 from index.snapshots import drop_all_but
 from index.writer import Job, Writer
@@ -46,7 +47,6 @@ from index.writer import Job, Writer
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
-_PAGE: Final = 8192  # bytes; 512-d rows waste half of a 4,096-byte page. Fixed once the first table is written
 _SPACE: Final = TypeAdapter(Space)
 
 
@@ -83,7 +83,7 @@ def create_store(
         if path.exists():
             raise FileExistsError
         part.unlink(missing_ok=True)
-        _write_empty(part, spaces, environment)
+        write_empty(part, spaces, environment)
         os.link(part, path)  # unlike a rename, never replaces what is there
         sync(path.parent)
     except FileExistsError:
@@ -374,36 +374,6 @@ class Store:
 _SCRUB_WAIT: Final = 30.0  # seconds
 
 
-def insert_collection(connection: sqlite3.Connection, name: str, space: Space) -> int:
-    """The number of a new, empty collection."""
-    cursor = connection.execute(
-        "INSERT INTO collections (name, space, space_id, seq, pruned, subjects) VALUES (?, ?, ?, 0, 0, 0)",
-        (name, _SPACE.dump_json(space).decode(), space.space_id),
-    )
-    return int(cursor.lastrowid or 0)
-
-
 def _identity(connection: sqlite3.Connection) -> tuple[str, bytes, str]:
     store_id, salt, sealed = connection.execute("SELECT store_id, salt, sealed FROM store WHERE only = 1").fetchone()
     return store_id, salt, sealed
-
-
-def _write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[str, str]) -> None:
-    """Its one transaction goes straight into the file: a log beside it would have to be folded in by `close`, which
-    does not tell when the disk refuses, and the file gets its name without it.
-    """
-    path.open("xb").close()  # an OSError says more than SQLite would
-    store_id = new_store_id()
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection, translated(path):
-        connection.execute(f"PRAGMA page_size = {_PAGE}")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        create_tables(connection)
-        write_identity(connection, store_id, new_sealing(store_id, environment).state)
-        for name, space in spaces.items():
-            require_text(name, "name of a collection", CollectionInvalid)
-            insert_collection(connection, name, space)
-        connection.execute("COMMIT")
-        configure(connection, path)
