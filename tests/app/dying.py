@@ -14,11 +14,12 @@ from typing import Any
 import app.changeover
 import app.engine
 import app.loading
+import app.thresholds
 from app.cli import main
 
 MOMENTS = {
     "the new model was opened": (app.loading.Loader, "_open", "after"),
-    "its thresholds are computed": (app.loading.Loader, "_thresholds", "before"),
+    "its thresholds are computed": (app.thresholds.Thresholds, "measure", "before"),
     "the swap is on record": (app.changeover, "_moved", "after"),
     "the choice is about to be stored": (app.engine.LocalGallery, "set_active_model", "before"),
     "the choice is stored": (app.engine.LocalGallery, "set_active_model", "after"),

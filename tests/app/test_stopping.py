@@ -20,6 +20,12 @@ from tests.app.programs import serving
 UNIT = Path(__file__).parents[2] / "deploy" / "heirloom.service"
 
 
+def in_flight(url):
+    """Requests whose headers have arrived, and that are not answered."""
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("heirloom_http_requests_in_flight ")))
+
+
 def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(gallery_path, models, tmp_path):
     """As under systemd or Docker. The request has begun: its headers are there, and half of its body."""
     with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
@@ -28,6 +34,7 @@ def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(
         def body():
             data = photo(RED)
             yield b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + data[:20]
+            parts.wait_until(lambda: in_flight(server.url) == 2)  # this one, and the one that asks
             server.process.send_signal(signal.SIGTERM)
             parts.wait_until(lambda: not listens(server.url))
             told.set()

@@ -142,13 +142,25 @@ def test_the_median_run_is_reported_in_milliseconds() -> None:
 
 
 def _answer(decided: list[str | None]) -> IdentifyAnswer:
-    threshold = {"threshold": 0.9, "fpir": 0.01, "calibrated_on": "card", "subjects": 370, "date": "", "model_id": ""}
+    threshold = {
+        "threshold": 0.9,
+        "fpir": 0.01,
+        "low": None,
+        "high": None,
+        "trials": None,
+        "extrapolated": False,
+        "calibrated_on": "card",
+        "subjects": 370,
+        "date": "",
+        "model_id": "",
+    }
     face = {
         "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1},
         "score": 1.0,
         "landmarks": [(0, 0)] * 5,
         "quality": {"ok": True, "reasons": []},
         "candidates": [],
+        "not_searched": [],
     }
     return IdentifyAnswer.model_validate(
         {
@@ -158,6 +170,7 @@ def _answer(decided: list[str | None]) -> IdentifyAnswer:
             "image": {"width": 1, "height": 1},
             "faces": [face | {"decision": threshold | {"subject_id": subject}} for subject in decided],
             "timings_ms": {},
+            "thresholds": [],
         }
     )
 
