@@ -39,7 +39,7 @@ def test_export_names_the_model_after_its_folder(run, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--teacher", "nobody", "no such Model: 'nobody'. Choose from base-dlib, dlib"),
+        ("--teacher", "nobody", "no such Model: 'nobody'. Choose from base-dlib, base-dlib-int8, dlib"),
         ("--method", "magic", "no such method: 'magic'. Choose from adadistill, bct, cckd"),
         ("--margin", "triplet", "no such margin: 'triplet'"),
         ("--backbone", "vgg", "no such backbone: 'vgg'"),
