@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from faces.embed import Vectors
+from faces.files import sync
 from faces.space import Space
 from index import subjects
 from index.collection import Change, Collection
@@ -122,6 +123,7 @@ def export_collection(store: Store, collection: str, path: Path, signer: Signer,
             file.flush()
             os.fsync(file.fileno())
         os.link(part, path)  # unlike a rename, never replaces what is there
+        sync(path.parent)
     except FileExistsError:
         raise GalleryExists("there is a file already", str(path), "Choose another path for the export.") from None
     except OSError as error:
