@@ -23,6 +23,7 @@ FEWEST: Final = 4096
 """Rows that are worth a segment."""
 
 _SHARE: Final = 16  # the delta holds up to a sixteenth of all
+_LARGEST: Final = 16_384  # and no more: at four bytes a number they take as long to scan as four times as many codes
 _DEAD: Final = 0.2  # of a segment's rows
 _LARGER: Final = 2  # a segment is merged with what comes after it unless it is more than twice as large
 
@@ -59,7 +60,8 @@ class Built:
 
 def due(snapshot: Snapshot) -> Rule:
     """What is worth the work."""
-    return Rule(max(FEWEST, sum(len(part.rows) for part in snapshot.segments) // _SHARE), _DEAD)
+    rows = sum(len(part.rows) for part in snapshot.segments)
+    return Rule(min(max(FEWEST, rows // _SHARE), _LARGEST), _DEAD)
 
 
 ERASING: Final = Rule(delta=SEGMENT_ROWS, dead=0.0)

@@ -1,17 +1,19 @@
 """Rows as they are, in memory, to which more can be added: the part of a cache that is not yet in a segment."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.scan import Scan
+from index.scan import Scan, one_thread, selector
 from index.segment import Numbers
 
 _SMALLEST: Final = 256  # rows of a buffer
-_BLOCK: Final = 1 << 22  # scores held at once
+_MANY: Final = 20  # probes, from which on FAISS multiplies with BLAS, and threads are worth their price
 _EPSILON: Final = 2.0**-24  # of float32, half a unit in the last place
 
 
@@ -68,20 +70,21 @@ class Flat:
 
     def scan(self, probes: Vectors, depth: int, alive: NDArray[np.bool_] | None) -> Scan:
         """The `depth` nearest rows that are alive (n,), for each probe (m, dim); None: all are."""
-        depth, step = min(depth, len(self)), max(1, _BLOCK // max(1, len(self)))
-        scores = np.empty((len(probes), depth), np.float32)
-        rows = np.empty((len(probes), depth), np.int64)
-        for start in range(0, len(probes), step):
-            block = slice(start, start + step)
-            found = probes[block] @ self.vectors.T
-            if alive is not None:
-                found[:, ~alive] = -np.inf
-            near = np.argpartition(-found, depth - 1, axis=1)[:, :depth] if depth < len(self) else _every(found)
-            best = np.take_along_axis(found, near, axis=1)
-            order = np.argsort(-best, axis=1)
-            scores[block] = np.take_along_axis(best, order, axis=1)
-            rows[block] = np.take_along_axis(near, order, axis=1)
-        rows[np.isneginf(scores)] = -1
+        depth, probes = min(depth, len(self)), np.ascontiguousarray(probes)
+        scores, rows = np.empty((len(probes), depth), np.float32), np.empty((len(probes), depth), np.int64)
+        with one_thread() if len(probes) < _MANY else nullcontext():
+            faiss.knn_inner_product(
+                faiss.swig_ptr(probes),
+                faiss.swig_ptr(self.vectors),
+                self.dim,
+                len(probes),
+                len(self),
+                depth,
+                faiss.swig_ptr(scores),
+                faiss.swig_ptr(rows),
+                None if alive is None else selector(alive),
+            )
+        scores[rows < 0] = -np.inf
         # Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5; no row or probe is longer than 1.01
         slack = 1.03 * self.dim * _EPSILON
         return Scan(scores, rows, np.full(len(probes), slack, np.float32))
@@ -89,10 +92,6 @@ class Flat:
     def rows_of(self, rows: Numbers) -> Vectors:
         """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""
         return self.vectors[rows]
-
-
-def _every(scores: NDArray[np.float32]) -> Numbers:
-    return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
 
 
 def empty(dim: int) -> Flat:

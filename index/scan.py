@@ -14,8 +14,9 @@ installed, else in float32. All of them find the same integers.
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.segment import BIAS, LARGEST, Numbers, Segment, Slice, width_of
+from index.segment import BIAS, LARGEST, Coding, Numbers, Segment, Slice, width_of
 
 try:
     import numkong
@@ -87,12 +88,9 @@ class Scanner:
             scan_slice = partial(_scan_by_faiss, coded.codes)
         else:
             scan_slice = partial(_scan_by_products, self._multiplier.of(coded.codes))
-        best, slack = Best(len(probes), depth), np.zeros(len(probes))
-        tasks: list[Future[None]] = []
-        start = 0
-        for segment, alive in parts:
-            terms = Terms.of(segment, coded)
-            slack = np.maximum(slack, terms.slack)
+        best, tasks, start = Best(len(probes), depth), list[Future[None]](), 0
+        all_terms = [Terms.of(segment.coding, coded) for segment, _ in parts]  # before others need the cores
+        for (segment, alive), terms in zip(parts, all_terms, strict=True):
             for piece in segment.slices:
                 living = None if alive is None else alive[piece.start : piece.start + len(piece)]
                 if living is None or living.any():
@@ -101,7 +99,8 @@ class Scanner:
             start += len(segment)
         for task in tasks:
             task.result()
-        return Scan(*best.sorted(), slack.astype(np.float32))
+        slack = np.max([terms.slack for terms in all_terms], axis=0, initial=0.0)
+        return Scan(*best.sorted(), np.broadcast_to(slack, len(probes)).astype(np.float32))
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -147,8 +146,7 @@ class Terms:
     slack: Floats
 
     @classmethod
-    def of(cls, segment: Segment, probes: CodedProbes) -> Self:
-        coding = segment.coding
+    def of(cls, coding: Coding, probes: CodedProbes) -> Self:
         unseen = coding.reach * probes.residuals + coding.residual * probes.lengths
         length = coding.reach + float(np.linalg.norm(coding.centre))
         rounded = (probes.codes.shape[1] + 8) * _HALF_ULP * length * (probes.lengths + probes.residuals)
@@ -186,16 +184,33 @@ class Best:
 def _scan_by_faiss(
     codes: NDArray[np.float32], piece: Slice, alive: Mask | None, terms: Terms, start: int, best: Best
 ) -> None:
-    parameters = None
-    if alive is not None:
-        bits = np.packbits(alive, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))  # reads `bits` as long as it lives
-        parameters = faiss.SearchParameters()
-        parameters.sel = selector
+    parameters = None if alive is None else _only(alive)
     products, rows = piece.index.search(codes, min(best.depth, len(piece)), params=parameters)
     scores = products * terms.factors[:, None] + terms.offsets[:, None]
     missing = rows < 0
     best.take(np.where(missing, -np.inf, scores).astype(np.float32), np.where(missing, -1, rows + start))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS starts no others for this thread: they would spin a while when done, in the way of the next scan."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _only(alive: Mask) -> Any:
+    parameters = faiss.SearchParameters()
+    parameters.sel = selector(alive)
+    return parameters
+
+
+def selector(alive: Mask) -> Any:
+    """What has FAISS leave out the other rows (n,). Keeps what it reads."""
+    return faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 def _scan_by_products(

@@ -16,7 +16,7 @@ from index.segment import Segment
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_FIRST_DEPTH: Final = 64  # rows asked of each part, at least
+_FIRST_DEPTH: Final = 128  # rows asked of each part, at least
 _PER_CANDIDATE: Final = 4  # and for each Candidate wanted
 _DEEPER: Final = 4
 _LENGTHS: Final = 1.01  # of a probe times a row, at most
