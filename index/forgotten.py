@@ -17,6 +17,8 @@ from index.subjects import SUBJECT_ID, erase_rows
 class Gone:
     subjects: set[tuple[str, str]] = field(default_factory=set)
     """(collection, digest), those who had been merged with somebody forgotten included."""
+    templates: set[int] = field(default_factory=set)
+    """Ids of those that went alone; no number is given twice, not even after a backup was restored."""
     collections: set[str] = field(default_factory=set)
     undone: set[int] = field(default_factory=set)
     """Numbers of merges that were undone: what was one person then is two."""
@@ -29,11 +31,13 @@ class Gone:
 class Held:
     subjects: list[int]
     """Their numbers."""
+    templates: list[int]
+    """Ids of those that were forgotten alone."""
     merges: list[int]
     """Numbers of merges with somebody who was parted from the other since, and then forgotten."""
 
     def __bool__(self) -> bool:
-        return bool(self.subjects or self.merges)
+        return bool(self.subjects or self.templates or self.merges)
 
 
 def rows_since(store: sqlite3.Connection, copy: sqlite3.Connection) -> list[Any] | None:
@@ -59,6 +63,8 @@ def gone_of(rows: list[Any]) -> Gone:
             gone.collections.add(collection)
         elif action == "undo_merge":
             gone.undone.add(body["merge"])
+        elif action == "forget_template":
+            gone.templates.add(body["template"])
         elif action == "forget" or (
             action == "merge" and body["merge"] not in gone.undone and gone.has(collection, body["into"])
         ):
@@ -68,8 +74,8 @@ def gone_of(rows: list[Any]) -> Gone:
 
 def held(copy: sqlite3.Connection, gone: Gone) -> Held:
     """What a copy still has of those who are gone."""
-    if not gone.subjects and not gone.collections:
-        return Held([], [])
+    if not gone.subjects and not gone.templates and not gone.collections:
+        return Held([], [], [])
     (salt,) = copy.execute("SELECT salt FROM store").fetchone()
     everybody = copy.execute(
         "SELECT s.number, c.name, s.subject_id FROM subjects AS s JOIN collections AS c ON c.number = s.collection"
@@ -80,6 +86,13 @@ def held(copy: sqlite3.Connection, gone: Gone) -> Held:
     )
     return Held(
         [number for number, place, subject in everybody if gone.has(place, audit.digest(salt, subject))],
+        [
+            template
+            for (template,) in copy.execute(
+                "SELECT id FROM templates WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(gone.templates)),),
+            )
+        ],
         [
             number
             for number, place, merged in merges
@@ -92,6 +105,8 @@ def remove(copy: sqlite3.Connection, what: Held) -> int:
     """How many Templates went. Inside the caller's transaction; the file is to be scrubbed afterwards."""
     templates = sum(_remove_part(copy, number) for number in what.merges)
     templates += sum(len(erase_rows(copy, number)) for number in what.subjects)
+    for template in what.templates:
+        templates += copy.execute("DELETE FROM templates WHERE id = ?", (template,)).rowcount
     copy.execute("DELETE FROM idempotency")  # answers may hold anybody's id
     copy.execute("UPDATE store SET scrub_pending = scrub_pending + 1")
     return templates

@@ -41,6 +41,8 @@ class Reader:
             command = [sys.executable, *words[1:]]
         if words[0] == "curl":
             command = [word.replace("8000", str(self.port)) for word in ["curl", "--silent", *words[1:]]]
+        if words[0] == "export":
+            return self._export(words)
         if words[:2] == ["app", "serve"]:
             self.service = subprocess.Popen(command, cwd=self.folder, env=self.environment)
             self._wait_until_ready()
@@ -50,6 +52,12 @@ class Reader:
         )
         assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
+
+    def _export(self, words: list[str]) -> str:
+        name = words[1].partition("=")[0]
+        script = f'{" ".join(words)}; printf %s "${name}"'
+        self.environment[name] = subprocess.check_output(["sh", "-c", script], env=self.environment, text=True)
+        return ""
 
     def leave(self) -> None:
         if self.service is not None:
@@ -96,7 +104,7 @@ def test_the_readme_takes_your_own_photos_to_names(reader: Reader) -> None:
 
 @pytest.mark.usefixtures("portraits")
 def test_a_gallery_is_kept_as_the_manual_says(reader: Reader) -> None:
-    typed = [words for words in commands(ROOT / "docs" / "operate.md") if words[0] in ("index", "python")]
+    typed = [words for words in commands(ROOT / "docs" / "operate.md") if words[0] in ("index", "python", "export")]
     for_millions = [words for words in typed if words[1] == "approximate" and "--from" in words]
     printed = {" ".join(words): reader.type(words) for words in typed if words not in for_millions}
     assert for_millions

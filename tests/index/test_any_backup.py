@@ -51,6 +51,17 @@ class AnyBackup(RuleBasedStateMachine):
         assert receipt.erased_at is not None
         self._forget(subject)
 
+    @rule(subject=SUBJECTS, number=st.integers(1, 12))
+    def forget_template(self, subject, number):
+        receipt = outcome(lambda: self.gallery.forget_template(subject, number))
+        if number not in self.people.get(subject, set()):
+            assert isinstance(receipt, type)
+            return
+        assert receipt.erased_at is not None
+        for state in (self.people, *self.kept.values()):
+            for rows in state.values():
+                rows.discard(number)
+
     def _forget(self, subject: str) -> None:
         """From here, and from every backup: as whom each has them, and as those who were merged into them."""
         names = self._names(subject)

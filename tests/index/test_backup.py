@@ -125,6 +125,18 @@ def test_whoever_is_forgotten_leaves_every_backup_to_the_last_byte(gallery, path
     assert people(taken) == people(second) == ["bob", "cy"]
 
 
+def test_a_template_that_is_forgotten_alone_leaves_the_backups_too(gallery, taken):
+    first, *others = (template.template_id for template in gallery.templates("ada-lovelace"))
+    query = "SELECT embedding FROM templates WHERE id = ?"
+    row = gallery.store.read(lambda connection: connection.execute(query, (first,)).fetchone()[0])
+    assert traces(taken, row) == 1
+    receipt = gallery.forget_template("ada-lovelace", first)
+    assert (receipt.left_in, receipt.erased_at is not None) == ((), True)
+    assert traces(taken, row) == 0
+    with open_gallery(taken) as copy:
+        assert [template.template_id for template in copy.templates("ada-lovelace")] == others
+
+
 def test_a_backup_that_has_nobody_to_remove_is_not_written_to(gallery, taken):
     gallery.enrol("dee", templates(UP), space=SPACE)
     before = taken.read_bytes()
