@@ -70,7 +70,7 @@ class Changeover:
         """Let go of a model that does not answer. Raises what `Switch.unload` raises."""
         model = self.switch.models.named(name)
         self._record(actor, "unload_model", {"model_id": model.card.model_id})
-        self.switch.unload(model.card.model_id)
+        self.switch.unload(model.card.model_id, actor=actor)
         self._after_change()
         return self.state
 

@@ -20,12 +20,13 @@ from app.references import absolute, starting_model
 from app.settings import Settings
 from app.shadow import open_shadow
 from app.stages import RequestStages, SharedStages, Workload, open_stages
-from app.swap import Active, Switch
+from app.swap import Active, Models, Switch
 from app.thresholds import Thresholds
 from app.trail import Trail
 from app.trial import Floor
 from app.view import Rule, View
 from faces.detect import open_detector
+from faces.errors import FacesError
 from faces.image import ImageLimits
 from index.device import engine_on
 from index.gallery import LocalGallery, open_gallery, utc_now
@@ -135,14 +136,16 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
         thresholds = Thresholds(settings.fpir, settings.threshold)
         load = Loader(gallery, settings, thresholds)
 
-        def remember(reference: str, actor: str) -> None:
-            gallery.set_active_model(reference, started_with=given, actor=actor)
+        def remember(models: Models, actor: str) -> None:
+            previous = None if models.previous is None else models.previous.reference
+            gallery.set_active_model(models.active.reference, previous=previous, started_with=given, actor=actor)
 
         stored, started_with = gallery.active_model(), gallery.started_with()
         reference = starting_model(given, None if settings.forget_swap else stored, started_with)
         if given not in (None, reference):
             _LOG.warning("swapped to %s since --model %s was given; --forget-swap goes back", reference, given)
-        switch = Switch(load(reference), load, remember)
+        previous = _reloaded(load, gallery.previous_model()) if reference == stored else None
+        switch = Switch(load(reference), load, remember, previous)
         work = Workload(settings.cores, settings.stuck_after, settings.drain)
         meters = meters or Meters()
         with open_stages(open_detector(threads=1), work, ran=meters.batch) as stages:
@@ -166,5 +169,14 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
             )
             engine.warm_up()
             if reference == given and (stored, started_with) != (given, given):
-                remember(reference, "cli")
+                remember(switch.models, "cli")
             yield engine
+
+
+def _reloaded(load: Loader, reference: str | None) -> Active | None:
+    """The model before the active one, for the way back; None when there was none, or it cannot be had any more."""
+    try:
+        return None if reference is None else load(reference)
+    except FacesError as error:
+        _LOG.warning("the previous model cannot be loaded, so there is no way back to it: %s", error)
+        return None

@@ -66,12 +66,18 @@ class Switch:
 
     load: opens a model by its reference, or takes the loaded one by its model_id; warms it and computes its thresholds.
     A failure leaves everything as it was.
-    remember: stores a reference durably, and who wanted it. It is called before the pointer moves, so a process that
-    dies in between comes back with the new model, and one whose store fails keeps the old one.
+    remember: stores durably which Models these are, and who wanted it. It is called before the pointer moves, so a
+    process that dies in between comes back with the new model, and one whose store fails keeps the old one.
     """
 
-    def __init__(self, active: Active, load: Callable[[str], Active], remember: Callable[[str, str], None]) -> None:
-        self._models = Models(active)
+    def __init__(
+        self,
+        active: Active,
+        load: Callable[[str], Active],
+        remember: Callable[[Models, str], None],
+        previous: Active | None = None,
+    ) -> None:
+        self._models = Models(active, previous)
         self._load = load
         self._remember = remember
         self._changing = threading.Lock()
@@ -121,10 +127,10 @@ class Switch:
             approve(before, before.previous)
             return self._move(_beside(before, before.previous, before.active), actor)
 
-    def unload(self, name: str) -> Models:
+    def unload(self, name: str, *, actor: str = "cli") -> Models:
         """Let go of a model, by its model_id or reference; requests in flight finish on it.
 
-        Raises ModelNotLoaded, ModelInUse for the one that answers, SwapInProgress.
+        Raises ModelNotLoaded, ModelInUse for the one that answers, SwapInProgress, and whatever `remember` raises.
         """
         with self._alone():
             before, model = self._models, self._models.named(name)
@@ -132,11 +138,14 @@ class Switch:
                 raise ModelInUse("this model answers", model.card.model_id, "Activate another one first.")
             previous = None if model is before.previous else before.previous
             kept = tuple(each for each in before.candidates if each is not model)
-            self._models = Models(before.active, previous, kept)
-            return self._models
+            after = Models(before.active, previous, kept)
+            if model is before.previous:
+                return self._move(after, actor)
+            self._models = after
+            return after
 
     def _move(self, models: Models, actor: str) -> Models:
-        self._remember(models.active.reference, actor)
+        self._remember(models, actor)
         self._models = models
         return models
 

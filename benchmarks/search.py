@@ -32,6 +32,7 @@ from benchmarks.search_faces import People, Rows, nearest, of_each_subject, phot
 from benchmarks.search_peers import EXACT, GRAPHS, READERS, Contender, Peer, opened
 from faces.embed import Vectors
 from faces.space import Space
+from index.errors import ApproximationRefused
 from index.gallery import Enrolment, LocalGallery, Template, open_gallery
 from index.scan import Scanner
 from index.store import create_store, open_store
@@ -46,6 +47,7 @@ WRITES = 100  # a second
 TRUTH_DEPTH = 20 * K  # Templates among which the K nearest Subjects' are, where each has PER_SUBJECT
 MOST_WHOLE = 5000  # Templates that are all put in order: real people may have hundreds of photos
 MODEL = "0" * 16
+RECALL_PROBES = 500
 
 
 @click.command(help=__doc__)
@@ -129,12 +131,13 @@ def section(what: str, people: People, peers: Sequence[Peer], plan: Plan, folder
     with gallery_at(path, plan.threads) as gallery:
         rows = compared(people, peers, gallery, plan)
         single, idle, busy = under_writes(gallery, people, plan.seconds)
+        missed = approximately(gallery)
     count = len(people.stored)
     head = ["", "p50, ms", f"probes/s in batches of {BATCH}", "equal", "rank 1 equal", "times our p50"]
     told = (
         f"Enrolled at {rate:,.0f} Templates/s, {ENROLMENTS} a commit; one alone takes {single:.1f} ms (p50). Opened, "
         f"and the first probe answered, in {start['seconds']:.2f} s; {start['bytes'] / count:,.0f} bytes of memory a "
-        f"Template. p99 of a search: {idle:.1f} ms, and {busy:.1f} ms while {WRITES} Templates a second are enrolled."
+        f"Template. p99 of a search: {idle:.1f} ms, and {busy:.1f} ms while {WRITES} Templates a second are enrolled.{missed}"
     )
     return f"### {count:,} × {space.dim}, {what}\n\n{table(head, rows)}\n\n{told}"
 
@@ -267,6 +270,18 @@ def under_writes(gallery: LocalGallery, people: People, seconds: float) -> tuple
         stack.callback(done.set)
         busy = p99_of_searches(gallery, people, seconds)
     return statistics.median(taken), idle, busy
+
+
+def approximately(gallery: LocalGallery) -> str:
+    """What `index approximate` would print, as a sentence; empty where there are too few Templates for it."""
+    try:
+        found = gallery.recall(RECALL_PROBES, seed=0)
+    except ApproximationRefused:
+        return ""
+    return (
+        f" Searched approximately, {found.first:.4f} of the nearest Subjects are found, {found.ten:.4f} of the "
+        f"{K} nearest, in {found.ms:.2f} ms where the exact search takes {found.exact_ms:.2f} (p50 of {found.probes})."
+    )
 
 
 def one_enrolment(gallery: LocalGallery, people: People, number: int) -> float:

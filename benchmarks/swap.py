@@ -2,11 +2,10 @@
 
     python -m benchmarks.swap PEOPLE PROTOCOL TEACHER STUDENT... [--swaps N] [--clients N] [--write]
 
-PEOPLE is a folder of people, PROTOCOL a CSV file `photo,subject,role` (gallery, probe, nonmated). TEACHER enrols the
-gallery; each STUDENT is measured against it at the gate, on the probes; the first is then swapped with TEACHER.
+PEOPLE is a folder of people, PROTOCOL a file of photos in it (see benchmarks.protocol). TEACHER enrols the gallery;
+each STUDENT is measured against it at the gate, on the probes; the first is then swapped with TEACHER.
 """
 
-import csv
 import itertools
 import os
 import re
@@ -29,10 +28,7 @@ from app.errors import ServiceRefused
 from app.schemas import ModelsAnswer
 from app.verdicts import DifferenceAnswer, GateAnswer, ShareAnswer
 from benchmarks.page import processor, publish, table, write_option
-from faces.detect import open_detector
-from faces.models import find_model, open_embedder
-from index.build import People, Photo, build_gallery
-from index.gallery import create_gallery
+from benchmarks.protocol import enrol, read_protocol
 
 _QUIET = 10.0  # seconds without swaps, to compare with
 
@@ -53,9 +49,9 @@ def main(
     roles = read_protocol(people, protocol)
     with tempfile.TemporaryDirectory() as scratch:
         gallery = Path(scratch) / "people.heirloom"
-        enrolled = enrol(roles["gallery"], gallery, teacher)
+        enrolled = enrol(roles["gallery"], gallery, teacher).subjects
         with serving(teacher, gallery) as url, Client(url) as client:
-            probes = roles["probe"] + roles["nonmated"]
+            probes = [*roles["probe"], *roles["nonmated"]]
             gates = [gated(client, student, probes) for student in students]
             photos = [path.read_bytes() for _, path in roles["probe"][:asked]]
             shadow = shadowed(client, students[0], photos)
@@ -68,22 +64,6 @@ def main(
         shadow_table(shadow),
     ]
     publish("swap", "\n\n".join(notes), write=write)
-
-
-def read_protocol(people: Path, protocol: Path) -> dict[str, list[tuple[str, Path]]]:
-    """Role -> (subject id, photo)."""
-    roles: dict[str, list[tuple[str, Path]]] = {}
-    with protocol.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            roles.setdefault(row["role"], []).append((row["subject"], people / row["photo"]))
-    return roles
-
-
-def enrol(photos: list[tuple[str, Path]], path: Path, teacher: str) -> int:
-    embedder, detector = open_embedder(find_model(teacher)), open_detector()
-    chosen = People(tuple(dict(photos)), tuple(Photo(person, photo) for person, photo in photos), ())
-    with create_gallery(path, embedder.space) as gallery:
-        return build_gallery(chosen, gallery, detector, embedder).subjects
 
 
 @contextmanager

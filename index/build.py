@@ -12,7 +12,7 @@ import numpy as np
 
 from faces.align import align
 from faces.detect import Detects
-from faces.embed import Crops, Embedder
+from faces.embed import Crops, Embedder, Vectors
 from faces.errors import ImageRefused
 from faces.image import IMAGE_SUFFIXES, ImageLimits, read_image
 from faces.pipeline import principal_face
@@ -20,7 +20,9 @@ from faces.quality import assess
 from faces.space import ModelCard, Recipe, digest
 from index.errors import NothingToEnrol, PhotoUnreadable, SubjectInvalid
 from index.gallery import Enrolment, LocalGallery, Template, require_subject_id
+from index.guard import Evidence, are_several, judge, look_around
 
+_FPIR: Final = 0.01  # of the threshold from which a photo may be somebody else's, where the gallery was calibrated
 _BATCH: Final = 32  # photos a commit: an interruption loses the work of a second or two
 _LAYOUT: Final = "A folder of people holds one folder a person, named with the subject id, with photos in it."
 
@@ -49,7 +51,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A photo that was enrolled though its picture is poor; `reasons` as in `faces.quality`."""
+    """A photo that was enrolled though something speaks against it; `reasons` as in `faces.quality` and `index.guard`."""
 
     path: str
     reasons: tuple[str, ...]
@@ -135,6 +137,7 @@ def build_gallery(
     embedder: CardEmbedder,
     *,
     limits: ImageLimits | None = None,
+    strict: bool = False,
     report_progress: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildReport:
@@ -142,13 +145,14 @@ def build_gallery(
 
     Photos whose bytes are enrolled for the same Subject are left out before they are decoded: a build that was
     interrupted goes on when it is run again. The bytes of another Subject's photo are skipped: of one photo only one
-    face is meant. A poor picture is enrolled and flagged: for its Subject it may be the only one.
-    report_progress: called with the number of photos dealt with.
+    face is meant. What else speaks against a photo (see `index.guard`) flags it, and it is enrolled: for its Subject it
+    may be the only one.
+    strict: what would be flagged is skipped. report_progress: called with the number of photos dealt with.
     Raises SpaceMismatch before anything is read, and the errors of `LocalGallery.enrol`.
     """
     gallery.require_space(embedder.space)
     started = clock()
-    build = _Build(gallery, detector, embedder, limits or ImageLimits())
+    build = _Build(gallery, detector, embedder, limits or ImageLimits(), strict)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # two on two cores: 1.2 to 1.5 times one
         for start in range(0, len(people.photos), _BATCH):
             batch = people.photos[start : start + _BATCH]
@@ -168,11 +172,12 @@ def build_gallery(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Usable:
-    """A photo with a face: SHA-256 of its bytes, the Crop (height, width, 3), reasons for doubt."""
+    """A photo with a face: SHA-256 of its bytes, the Crop (height, width, 3), reasons of `faces.quality`."""
 
     source: str
     crop: Crops
     reasons: tuple[str, ...]
+    several: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +188,14 @@ class _Already:
 class _Build:
     """One run: what the gallery holds, and what has become of the photos so far."""
 
-    def __init__(self, gallery: LocalGallery, detector: Detects, embedder: CardEmbedder, limits: ImageLimits) -> None:
+    def __init__(
+        self, gallery: LocalGallery, detector: Detects, embedder: CardEmbedder, limits: ImageLimits, strict: bool
+    ) -> None:
         self._gallery, self._detector, self._embedder, self._limits = gallery, detector, embedder, limits
+        self._strict = strict
         self._owners = gallery.sources()
+        known = gallery.thresholds(embedder.model_id)
+        self._threshold = next((threshold.value for threshold in known if threshold.fpir == _FPIR), None)
         self.enrolled = self.already = 0
         self.present: set[str] = set()
         self.skipped: list[Skipped] = []
@@ -205,7 +215,9 @@ class _Build:
         if not faces:
             return Skipped(_shown(photo.path), "no_face", "No face was found.")
         face = faces[principal_face(faces, image)]
-        return _Usable(source, align(image, face.landmarks, self._recipe), assess(image, face).reasons)
+        height, width = image.shape[:2]
+        crop = align(image, face.landmarks, self._recipe)
+        return _Usable(source, crop, assess(image, face).reasons, are_several(faces, width, height))
 
     def enrol(self, photos: Sequence[Photo], looks: Sequence[_Usable | _Already | Skipped]) -> None:
         """Write what was seen, in one commit."""
@@ -228,12 +240,30 @@ class _Build:
     def _write(self, chosen: Sequence[tuple[Photo, _Usable]]) -> None:
         rows = self._embedder.embed(np.stack([usable.crop for _, usable in chosen]))
         people: dict[str, list[Template]] = {}
-        for (photo, usable), row in zip(chosen, rows, strict=True):
-            people.setdefault(photo.subject_id, []).append(Template(row, self._embedder.model_id, usable.source))
-        self._gallery.enrol_all([Enrolment(*person) for person in people.items()], space=self._embedder.space)
-        self.enrolled += len(chosen)
-        self.present |= people.keys()
-        self.flagged += [Flagged(_shown(photo.path), usable.reasons) for photo, usable in chosen if usable.reasons]
+        for (photo, usable), row, reasons in zip(chosen, rows, self._doubts(chosen, rows), strict=True):
+            if reasons and self._strict:
+                self.skipped.append(Skipped(_shown(photo.path), reasons[0], f"Left out for {', '.join(reasons)}."))
+                continue
+            template = Template(row, self._embedder.model_id, usable.source, reasons)
+            people.setdefault(photo.subject_id, []).append(template)
+            self.enrolled += 1
+            self.flagged += [Flagged(_shown(photo.path), reasons)] if reasons else []
+        if people:
+            self._gallery.enrol_all([Enrolment(*person) for person in people.items()], space=self._embedder.space)
+            self.present |= people.keys()
+
+    def _doubts(self, chosen: Sequence[tuple[Photo, _Usable]], rows: Vectors) -> list[tuple[str, ...]]:
+        """Of each photo, with its embedding (dim,): all that speaks against enrolling it."""
+        doubts: list[tuple[str, ...]] = [()] * len(chosen)
+        for person in {photo.subject_id for photo, _ in chosen}:
+            places = [place for place, (photo, _) in enumerate(chosen) if photo.subject_id == person]
+            around = look_around(self._gallery, person, rows[places], space=self._embedder.space)
+            for place, (own, other) in zip(places, ((near.own, near.other) for near in around), strict=True):
+                usable = chosen[place][1]
+                evidence = Evidence(usable.reasons, usable.several, own=own, other=other)
+                against = judge(evidence, "strict", self._threshold).refused
+                doubts[place] = tuple(dict.fromkeys((*usable.reasons, *against)))
+        return doubts
 
     def _known(self, photo: Photo, source: str) -> _Already | Skipped | None:
         owners = self._owners.get(source, set())

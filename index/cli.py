@@ -45,11 +45,13 @@ def main() -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @options.gallery
 @click.option("--teacher", required=True, help="The Model that makes the Templates: dlib, onnx:PATH, or a folder.")
+@click.option("--strict", is_flag=True, help="Leave out what is poor, there already, or closer to somebody else.")
 @options.as_json
-def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
+def build(folder: Path, path: Path, teacher: str, strict: bool, as_json: bool) -> None:
     """Enrol the photos in FOLDER/PERSON/; the name of each person's folder is the subject id.
 
-    Every photo that is not enrolled is named with the reason. Run again, it goes on with what is new.
+    Every photo that is not enrolled is named with the reason, and so is what speaks against one that is. Run again, it
+    goes on with what is new.
     """
     people = find_people(folder)
     embedder, detector = open_embedder(find_model(teacher)), open_detector()
@@ -57,7 +59,7 @@ def build(folder: Path, path: Path, teacher: str, as_json: bool) -> None:
         open_or_create_gallery(path, embedder.space) as gallery,
         progress("photos", len(people.photos)) as advance,
     ):
-        built = build_gallery(people, gallery, detector, embedder, report_progress=advance)
+        built = build_gallery(people, gallery, detector, embedder, strict=strict, report_progress=advance)
     options.show(built, as_json, report.built)
     if not built.enrolled and not built.already:
         raise NothingToEnrol("no photo could be enrolled from", str(folder), "See the reason of each above.")

@@ -311,11 +311,18 @@ class LocalGallery:
         """The Model that the service had been started with when it was told; None when with none."""
         return self._setting("started_with") or None
 
-    def set_active_model(self, reference: str, *, started_with: str | None = None, actor: str | By = "cli") -> None:
-        """Both are durable when it returns."""
+    def previous_model(self) -> str | None:
+        """The one before the active one; None: there is no way back."""
+        return self._setting("previous_model") or None
+
+    def set_active_model(
+        self, reference: str, *, previous: str | None = None, started_with: str | None = None, actor: str | By = "cli"
+    ) -> None:
+        """All durable, or none, when it returns."""
 
         def remember(change: Change) -> None:
             settings.write(change.connection, self._of, "active_model", reference)
+            settings.write(change.connection, self._of, "previous_model", previous or "")
             settings.write(change.connection, self._of, "started_with", started_with or "")
             change.tell("set_active_model", None, {"model": reference})
 

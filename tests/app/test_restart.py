@@ -8,7 +8,7 @@ import pytest
 
 from app.client import Client
 from app.engine import open_engine
-from app.errors import ServiceUnreachable
+from app.errors import NoPreviousModel, ServiceUnreachable
 from index.gallery import open_gallery
 from tests.app import parts
 from tests.app.dying import MOMENTS
@@ -17,14 +17,16 @@ from tests.app.programs import serving
 
 @pytest.fixture
 def start(gallery_path, monkeypatch):
-    """Serve the gallery anew with these settings, and swap to a model if one is given: the model that then answers."""
+    """Serve the gallery anew with these settings, swap to a model or back if told to: the model that then answers."""
     monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
 
-    def start(model=None, *, swap_to=None, **options):
+    def start(model=None, *, swap_to=None, back=False, **options):
         settings = parts.settings(gallery_path, model, **options)
         with open_engine(settings) as engine:
             if swap_to is not None:
                 engine.switch.activate(str(swap_to))
+            if back:
+                engine.switch.roll_back()
             return engine.switch.models.active.card.name
 
     return start
@@ -40,6 +42,26 @@ def test_a_swap_outlives_a_restart_with_the_same_command_and_with_none(start, mo
     assert start(models["teacher"]) == "student"
     assert "--forget-swap goes back" in caplog.text
     assert start() == "student"
+
+
+def test_there_is_a_way_back_after_a_restart(start, models):
+    start(models["teacher"], swap_to=models["student"])
+    assert start(back=True) == "teacher"
+    assert start(models["teacher"], back=True) == "student"
+
+
+def test_where_the_previous_model_is_gone_the_service_starts_without_it_and_says_so(start, models, caplog):
+    start(models["teacher"], swap_to=models["student"])
+    models["teacher"].rename(models["teacher"].with_name("elsewhere"))
+    with pytest.raises(NoPreviousModel):
+        start(back=True)
+    assert "no way back" in caplog.text
+
+
+def test_a_model_that_outvotes_a_swap_has_none_before_it(start, models):
+    start(models["teacher"], swap_to=models["student"])
+    with pytest.raises(NoPreviousModel):
+        start(models["teacher"], forget_swap=True, back=True)
 
 
 def test_another_model_on_the_command_line_outvotes_a_swap_for_good(start, models):

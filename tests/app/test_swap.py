@@ -68,7 +68,7 @@ def test_a_model_that_does_not_load_changes_nothing():
         raise OSError(name)
 
     remembered = []
-    made = switch(fail, lambda reference, _: remembered.append(reference))
+    made = switch(fail, lambda models, _: remembered.append(models))
     before = made.models
     with pytest.raises(OSError, match="student"):
         made.activate("student")
@@ -89,10 +89,23 @@ def test_a_choice_that_cannot_be_stored_changes_nothing():
 
 def test_the_choice_is_stored_before_the_pointer_moves():
     seen = []
-    made = switch(remember=lambda reference, _: seen.append((reference, made.models.active.reference)))
+    made = switch(remember=lambda models, _: seen.append((names(models), names(made.models))))
     made.activate("student")
     made.roll_back()
-    assert seen == [("student", "teacher"), ("teacher", "student")]
+    made.unload("student")
+    assert seen == [
+        (("student", "teacher"), ("teacher", None)),
+        (("teacher", "student"), ("student", "teacher")),
+        (("teacher", None), ("teacher", "student")),
+    ]
+
+
+def test_a_candidate_that_is_unloaded_is_nothing_to_remember():
+    seen = []
+    made = switch(remember=lambda *of: seen.append(of))
+    made.load("student")
+    made.unload("student")
+    assert seen == []
 
 
 def test_a_second_swap_is_refused_while_the_first_has_not_finished_and_readers_do_not_wait():

@@ -169,14 +169,14 @@ def photo(path: Path, colour: tuple[int, int, int], *, sharp: bool = True, shade
 
 
 class SquareDetector:
-    """Sees a face in every photo that is not all black: it fills the photo. Counts the photos it was shown."""
+    """Sees so many faces in every photo that is not all black: each fills it. Counts the photos it was shown."""
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, faces: int = 1) -> None:
+        self.seen, self.faces = 0, faces
 
     def detect(self, images: Sequence[Image]) -> list[list[Face]]:
         self.seen += len(images)
-        return [[self._face(image)] if image.any() else [] for image in images]
+        return [[self._face(image)] * self.faces if image.any() else [] for image in images]
 
     def _face(self, image: Image) -> Face:
         height, width = image.shape[:2]

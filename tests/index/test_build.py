@@ -11,6 +11,7 @@ from faces.image import ImageLimits
 from index.build import BuildReport, Flagged, build_gallery, find_people
 from index.errors import NothingToEnrol, PhotoUnreadable
 from index.gallery import LocalGallery, create_gallery, open_gallery, open_or_create_gallery
+from index.threshold import Threshold
 from tests.index.fakes import BLACK, GREEN, OTHER_SPACE, RED, SPACE, ColourEmbedder, SquareDetector, photo
 
 
@@ -19,8 +20,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "people"
 
 
-def build(folder: Path, gallery: LocalGallery, detector: SquareDetector | None = None) -> BuildReport:
-    return build_gallery(find_people(folder), gallery, detector or SquareDetector(), ColourEmbedder())
+def build(
+    folder: Path, gallery: LocalGallery, detector: SquareDetector | None = None, *, strict: bool = False
+) -> BuildReport:
+    return build_gallery(find_people(folder), gallery, detector or SquareDetector(), ColourEmbedder(), strict=strict)
 
 
 def skipped(report: BuildReport) -> dict[str, str]:
@@ -81,6 +84,33 @@ def test_a_poor_picture_is_enrolled_and_flagged(folder, gallery):
     path = photo(folder / "ada" / "1.png", RED, sharp=False)
     report = build(folder, gallery)
     assert (report.enrolled, report.flagged) == (1, (Flagged(str(path), ("blurred",)),))
+
+
+def test_a_photo_that_is_there_in_another_form_is_enrolled_and_flagged_unless_told_to_be_strict(folder, gallery):
+    photo(folder / "ada" / "1.png", RED)
+    twin = photo(folder / "ada" / "2.png", RED, shade=1)
+    report = build(folder, gallery, strict=True)
+    assert (report.enrolled, skipped(report), report.flagged) == (1, {"2.png": "near_duplicate"}, ())
+    report = build(folder, gallery)
+    assert (report.enrolled, report.flagged) == (1, (Flagged(str(twin), ("near_duplicate",)),))
+    assert gallery.templates("ada")[1].quality == ("near_duplicate",)
+
+
+def test_a_photo_of_another_face_is_flagged_once_the_gallery_is_calibrated(folder, gallery):
+    photo(folder / "ada" / "1.png", RED)
+    photo(folder / "bob" / "1.png", GREEN)
+    build(folder, gallery)
+    wrong = photo(folder / "bob" / "2.png", RED, shade=1)
+    model_id = ColourEmbedder().model_id
+    gallery.put_thresholds([Threshold(0.9, 0.01, 2, model_id, "gallery", "2026-01-01")])
+    report = build(folder, gallery)
+    assert report.flagged == (Flagged(str(wrong), ("closer_to_another_subject",)),)
+
+
+def test_a_photo_of_two_faces_that_stand_out_alike_is_flagged(folder, gallery):
+    wide = photo(folder / "ada" / "1.png", RED)
+    report = build(folder, gallery, SquareDetector(faces=2))
+    assert report.flagged == (Flagged(str(wide), ("several_faces",)),)
 
 
 def test_a_build_run_again_enrols_only_what_is_new_and_looks_at_nothing_twice(folder, gallery):
