@@ -137,7 +137,8 @@ def section(what: str, people: People, peers: Sequence[Peer], plan: Plan, folder
     told = (
         f"Enrolled at {rate:,.0f} Templates/s, {ENROLMENTS} a commit; one alone takes {single:.1f} ms (p50). Opened, "
         f"and the first probe answered, in {start['seconds']:.2f} s; {start['bytes'] / count:,.0f} bytes of memory a "
-        f"Template. p99 of a search: {idle:.1f} ms, and {busy:.1f} ms while {WRITES} Templates a second are enrolled.{missed}"
+        f"Template. p99 of a search: {idle:.1f} ms, and {busy:.1f} ms while {WRITES} Templates a second are enrolled."
+        f"{missed}"
     )
     return f"### {count:,} × {space.dim}, {what}\n\n{table(head, rows)}\n\n{told}"
 

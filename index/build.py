@@ -51,7 +51,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A photo that was enrolled though something speaks against it; `reasons` as in `faces.quality` and `index.guard`."""
+    """A photo that was enrolled though something speaks against it; reasons of `faces.quality` and `index.guard`."""
 
     path: str
     reasons: tuple[str, ...]
