@@ -100,10 +100,13 @@ class Engine:
         threshold = view.threshold(rule or Rule())
         found = identify(view.photo(read), view.stages, threshold, top_k, only_good=only_good)
         wait = (self._clock() - began) * 1000 - sum(view.stages.laps.values())
-        thresholds = self.thresholds.several(view.gallery, view.active.card)
-        timings = {"wait": wait, **view.stages.laps}
+        return self.answered(view, found, {"wait": wait})
+
+    def answered(self, view: View, found: Identified, more_ms: Mapping[str, float]) -> Answered:
+        """An answer, counted. more_ms: what it took beside the stages, by what."""
+        timings = {**more_ms, **view.stages.laps}
         self._meters.answered(view.active.card.model_id, timings, found)
-        return Answered(view.active, found, timings, thresholds)
+        return Answered(view.active, found, timings, self.thresholds.several(view.gallery, view.active.card))
 
     def view(self, gallery: LocalGallery, ticket: Ticket) -> View:
         """What a request works with from its start to its end, whatever is swapped meanwhile."""

@@ -8,7 +8,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ from faces.errors import FacesError
 from faces.files import sync
 from index import audit, faults
 from index.connection import RESTORE, connect, inspect, translated, unchanging
-from index.errors import GalleryCorrupt, GalleryExists, GalleryForeign, GalleryUnavailable
+from index.errors import GalleryCorrupt, GalleryForeign, GalleryUnavailable
 from index.forgotten import Held, gone_of, held, remove, rows_since
 from index.holders import in_words, readers
+from index.landing import new_file
 from index.migrate import migrate
 from index.schema import SCHEMA_VERSION
 from index.scrub import scrub
@@ -71,25 +72,12 @@ def back_up(path: Path, to: Path | None, now: datetime, *, actor: str = "cli") -
     if inspect(path) < SCHEMA_VERSION:
         migrate(path, now.isoformat())
     goal = _goal(path, to, now)
-    part = goal.with_name(f"{goal.name}.{os.getpid()}.part")
-    with locked(path):
-        try:
-            part.unlink(missing_ok=True)
-            copy_whole(path, part)
-            _owe_nothing(part)
-            require_sound(part)
-            subjects, templates = counted(part)
-            os.link(part, goal)  # unlike a rename, never replaces what is there
-            sync(goal.parent)
-        except FileExistsError:
-            raise GalleryExists("there is a file already", str(goal), "Choose another path for the backup.") from None
-        except OSError as error:
-            raise GalleryUnavailable(
-                f"no backup can be written ({error.strerror})", str(goal), "Check the folder and its permissions."
-            ) from None
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    elsewhere = "Choose another path for the backup."
+    with locked(path), new_file(goal, "no backup can be written", elsewhere) as part:
+        copy_whole(path, part)
+        _owe_nothing(part)
+        require_sound(part)
+        subjects, templates = counted(part)
     made = Backup(goal, now.isoformat(), goal.stat().st_size, subjects, templates, goal.parent.resolve() == _home(path))
     _tell(path, made, actor)
     return made

@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +16,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from faces.embed import Vectors
-from faces.files import sync
 from faces.space import Space
 from index import subjects
 from index.collection import Change, Collection
 from index.contract import SubjectDetails, require_subject_id, require_text, unit_rows
-from index.errors import CollectionUnknown, ExportInvalid, GalleryExists, GalleryUnavailable, TemplatesInvalid
+from index.errors import CollectionUnknown, ExportInvalid, TemplatesInvalid
+from index.landing import new_file
 from index.parcel import Line, Packing, Parcel, Signer, unpack
 from index.rows import (
     NEGATIVE,
@@ -115,24 +114,12 @@ def export_collection(store: Store, collection: str, path: Path, signer: Signer,
 
     Raises CollectionUnknown, GalleryExists, GalleryUnavailable, GalleryCorrupt.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            with Packing(file) as packing:
-                exported = store.read(lambda connection: _pack(connection, store, collection, packing, signer, path))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(part, path)  # unlike a rename, never replaces what is there
-        sync(path.parent)
-    except FileExistsError:
-        raise GalleryExists("there is a file already", str(path), "Choose another path for the export.") from None
-    except OSError as error:
-        raise GalleryUnavailable(
-            f"no export can be written ({error.strerror})", str(path), "Check the folder and its permissions."
-        ) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    elsewhere = "Choose another path for the export."
+    with new_file(path, "no export can be written", elsewhere) as part, part.open("wb") as file:
+        with Packing(file) as packing:
+            exported = store.read(lambda connection: _pack(connection, store, collection, packing, signer, path))
+        file.flush()
+        os.fsync(file.fileno())
     body = {"subjects": exported.subjects, "templates": exported.templates, "signed_by": signer.public}
     store.audit(actor, "export", collection=collection, body=body)
     return exported

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,9 +30,9 @@ from index.errors import (
     CollectionUnknown,
     GalleryBusy,
     GalleryCorrupt,
-    GalleryExists,
     GalleryUnavailable,
 )
+from index.landing import new_file
 from index.local import LocalGallery
 from index.migrate import DEFAULT, migrate
 from index.readers import Readers
@@ -78,26 +77,8 @@ def create_store(
     environment: sealed from its first row on if HEIRLOOM_STORE_KEY is there; see `index.sealing`.
     Raises GalleryExists, GalleryUnavailable, CollectionInvalid, StoreKeyInvalid.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        if path.exists():
-            raise FileExistsError
-        part.unlink(missing_ok=True)
+    with new_file(path, "cannot be created", "Choose another path, or open that gallery.") as part:
         write_empty(part, spaces, environment)
-        os.link(part, path)  # unlike a rename, never replaces what is there
-        sync(path.parent)
-    except FileExistsError:
-        raise GalleryExists(
-            "there is a file already", str(path), "Choose another path, or open that gallery."
-        ) from None
-    except OSError as error:
-        raise GalleryUnavailable(
-            f"cannot be created ({error.strerror})", str(path), "Check the folder and its permissions."
-        ) from None
-    finally:
-        with suppress(OSError):  # on a read-only file system even this fails, and must not hide the reason
-            for ending in ("", "-journal"):
-                part.with_name(part.name + ending).unlink(missing_ok=True)
     return open_store(path, environment=environment, clock=clock)
 
 

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from app import compreface as said
 from app.admission import Ticket
-from app.engine import Answered
 from app.enrolment import Sent, enrol_photos
 from app.routes.compreface_photos import Answer, File, OptionsDep, Shown, Source, Target, shown_faces
 from app.routes.guarded import Guarded, Photos
@@ -98,7 +97,7 @@ def _record(service: ServiceDep, by: ByDep, shown: Shown, near: Any, threshold: 
         for number, found in zip(shown.numbers, near, strict=True)
     )
     found = Identified(view.gallery.stats(), looked.width, looked.height, faces)
-    record(service.engine.trail, by, view.gallery.collection, Answered(view.active, found, {}))
+    record(service.engine.trail, by, view.gallery.collection, service.engine.answered(view, found, {}))
 
 
 class _Embeddings(Schema):

@@ -137,6 +137,12 @@ def test_decisions_and_scores_are_told_apart_by_model(client, read, models):
     assert read("heirloom_photo_faces_bucket", le="0.0") == 1
 
 
+def test_what_clients_of_compreface_ask_counts_too(client, read, models):
+    assert client.post("/api/v1/recognition/recognize", files={"file": photo(RED)}).status_code == 200
+    assert read("heirloom_decisions_total", model_id=parts.model_id(models["teacher"]), decision="match") == 1
+    assert read("heirloom_stage_seconds_count", stage="embed") == 1
+
+
 def test_the_margin_is_the_score_less_the_threshold(meters, engine):
     threshold = engine.switch.models.active.threshold
     candidate = Candidate("red", "Red", score=TEACHER_THRESHOLD + 0.12, template_id=1)
