@@ -59,11 +59,13 @@ class Space:
 
     @property
     def space_id(self) -> str:
-        return short_id(digest(json.dumps(_SPACE.dump_python(self), sort_keys=True, separators=(",", ":")).encode()))
+        return short_id(
+            digest(json.dumps(SPACE_JSON.dump_python(self), sort_keys=True, separators=(",", ":")).encode())
+        )
 
     def differences(self, other: "Space") -> dict[str, tuple[Any, Any]]:
         """Each field in which the two differ: name -> (this value, the other's)."""
-        mine, others = _SPACE.dump_python(self), _SPACE.dump_python(other)
+        mine, others = SPACE_JSON.dump_python(self), SPACE_JSON.dump_python(other)
         return {name: (mine[name], others[name]) for name in mine if mine[name] != others[name]}
 
     def require_same(self, found: "Space", remedy: str) -> None:
@@ -149,7 +151,9 @@ class ModelCard:
         return _CARD.dump_json(self, indent=2).decode() + "\n"
 
 
-_SPACE: Final = TypeAdapter(Space)
+SPACE_JSON: Final = TypeAdapter(Space)
+"""A Space as JSON, and back."""
+
 _CARD: Final = TypeAdapter(ModelCard)
 
 

@@ -6,9 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter
-
-from faces.space import Space
+from faces.space import SPACE_JSON, Space
 from index.connection import APPLICATION_ID, configure, translated
 from index.contract import require_text
 from index.errors import CollectionInvalid
@@ -17,7 +15,6 @@ from index.schema import SCHEMA_VERSION
 from index.sealing import new_sealing
 
 _PAGE: Final = 8192  # bytes; 512-d rows waste half of a 4,096-byte page. Fixed once the first table is written
-_SPACE: Final = TypeAdapter(Space)
 
 
 def write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[str, str]) -> None:
@@ -47,6 +44,6 @@ def insert_collection(connection: sqlite3.Connection, name: str, space: Space) -
     """The number of a new, empty collection."""
     cursor = connection.execute(
         "INSERT INTO collections (name, space, space_id, seq, pruned, subjects) VALUES (?, ?, ?, 0, 0, 0)",
-        (name, _SPACE.dump_json(space).decode(), space.space_id),
+        (name, SPACE_JSON.dump_json(space).decode(), space.space_id),
     )
     return int(cursor.lastrowid or 0)

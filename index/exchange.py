@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from faces.embed import Vectors
-from faces.space import Space
+from faces.space import SPACE_JSON, Space
 from index import subjects
 from index.collection import Change, Collection
 from index.contract import SubjectDetails, require_subject_id, require_text, unit_rows
@@ -42,7 +42,6 @@ from index.sealing import Table, place
 from index.store import Store
 from index.subjects import NUMBER
 
-_SPACE: Final = TypeAdapter(Space)
 _LINES: Final = "subjects.jsonl"
 
 
@@ -166,7 +165,7 @@ def _pack(
     manifest: Line = {
         "store_id": store.store_id,
         "collection": collection,
-        "space": _SPACE.dump_python(of.space, mode="json"),
+        "space": SPACE_JSON.dump_python(of.space, mode="json"),
         "exported": store.clock().isoformat(),
         "subjects": len(order),
         **counts,
@@ -281,7 +280,7 @@ def _utc(text: str) -> str | None:
 
 def _space(parcel: Parcel, path: Path) -> Space:
     try:
-        return _SPACE.validate_python(parcel.manifest["space"])
+        return SPACE_JSON.validate_python(parcel.manifest["space"])
     except (KeyError, ValidationError):
         raise _invalid("a manifest without a Space", path) from None
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from faces.files import sync
-from faces.space import Space
+from faces.space import SPACE_JSON, Space
 from index import audit, faults
 from index.backup import purge
 from index.cache import Cache
@@ -46,7 +46,6 @@ from index.writer import Job, Writer
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
-_SPACE: Final = TypeAdapter(Space)
 
 
 class Engine(Scans, Protocol):
@@ -281,7 +280,7 @@ class Store:
 
     def _space(self, text: str, space_id: str) -> Space:
         try:
-            space = _SPACE.validate_json(text)
+            space = SPACE_JSON.validate_json(text)
         except ValidationError:
             space = None
         if space is None or space.space_id != space_id:
