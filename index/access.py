@@ -1,7 +1,8 @@
 """API keys: who may do what, with which collections, until when.
 
 A key reads `hl_<key_id>_<secret>`. It is shown once; what is stored is the SHA-256 of its secret part, which has 256
-random bits: nothing can be guessed, so nothing has to be slow.
+random bits: nothing can be guessed, so nothing has to be slow. What the key grants is part of what is digested: a row
+that was changed, by hand or by a fault of the disk, opens nothing.
 """
 
 import hashlib
@@ -70,9 +71,11 @@ def create(connection: sqlite3.Connection, grant: Grant, now: datetime) -> tuple
         expires,
         None,
     )
+    fields = (key_id, key.label, json.dumps(key.scopes), json.dumps(key.collections), key.created, expires)
     connection.execute(
-        "INSERT INTO access_keys VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-        (key_id, _digest(secret), key.label, json.dumps(key.scopes), json.dumps(key.collections), key.created, expires),
+        "INSERT INTO access_keys (key_id, label, scopes, collections, created, expires, digest)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*fields, _digest(secret, fields)),
     )
     return key, f"hl_{key_id}_{secret}"
 
@@ -82,7 +85,8 @@ def find(connection: sqlite3.Connection, token: str, now: datetime) -> AccessKey
     match = _TOKEN.fullmatch(token)
     key_id, secret = match.groups() if match else ("", "")
     row = connection.execute(f"SELECT digest, {_COLUMNS} FROM access_keys WHERE key_id = ?", (key_id,)).fetchone()  # noqa: S608
-    known = hmac.compare_digest(_digest(secret), _NOBODY if row is None else row[0])
+    stored, fields = (_NOBODY, ()) if row is None else (row[0], row[1:-1])
+    known = hmac.compare_digest(_digest(secret, fields), stored)
     if match is None or row is None or not known:
         raise AccessRefused("no such API key", key_id, "Check it for missing characters, or ask for a new one.")
     key = _key(row[1:])
@@ -112,13 +116,16 @@ def revoke(connection: sqlite3.Connection, key_id: str, now: datetime) -> Access
 
 def _key(row: Any) -> AccessKey:
     key_id, label, scopes, collections, created, expires, revoked = row
-    return AccessKey(
-        key_id, label, tuple(json.loads(scopes)), tuple(json.loads(collections)), created, expires, revoked
-    )
+    try:
+        granted, places = tuple(json.loads(scopes)), tuple(json.loads(collections))
+    except ValueError:
+        granted = places = ()  # damaged: it opens nothing
+    return AccessKey(key_id, label, granted, places, created, expires, revoked)
 
 
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
+def _digest(secret: str, fields: Sequence[str | None]) -> bytes:
+    """fields: those of _COLUMNS, but whether it was revoked."""
+    return hashlib.sha256(json.dumps([secret, *fields]).encode()).digest()
 
 
 def _require_sound(grant: Grant, now: datetime) -> None:

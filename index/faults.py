@@ -8,6 +8,7 @@ from typing import Final
 
 from index import audit
 from index.connection import connect, integrity_check, translated, unchanging
+from index.merges import MERGE, merge_fault
 from index.rows import NEGATIVE, SUBJECT, TEMPLATE, negative_fault, subject_fault, template_fault
 from index.settings import THRESHOLD, threshold_fault
 
@@ -16,6 +17,7 @@ _CHECKED: Final = (
     (f"SELECT {TEMPLATE} FROM templates ORDER BY id", template_fault),  # noqa: S608
     (f"SELECT {NEGATIVE} FROM negatives ORDER BY id", negative_fault),  # noqa: S608
     (f"SELECT {THRESHOLD} FROM thresholds", threshold_fault),  # noqa: S608
+    (f"SELECT {MERGE} FROM merges WHERE undone IS NULL", merge_fault),  # noqa: S608
 )
 
 

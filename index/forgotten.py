@@ -81,8 +81,9 @@ def held(copy: sqlite3.Connection, gone: Gone) -> Held:
         "SELECT s.number, c.name, s.subject_id FROM subjects AS s JOIN collections AS c ON c.number = s.collection"
     )
     merges = copy.execute(
-        "SELECT m.number, c.name, m.merged FROM merges AS m JOIN collections AS c ON c.number = m.collection"
-        " WHERE m.undone IS NULL"
+        "SELECT m.number, c.name, json_extract(m.merged, ?) FROM merges AS m JOIN collections AS c"
+        " ON c.number = m.collection WHERE m.undone IS NULL",
+        (f"$[{SUBJECT_ID}]",),
     )
     return Held(
         [number for number, place, subject in everybody if gone.has(place, audit.digest(salt, subject))],
@@ -96,7 +97,7 @@ def held(copy: sqlite3.Connection, gone: Gone) -> Held:
         [
             number
             for number, place, merged in merges
-            if number in gone.undone and gone.has(place, audit.digest(salt, json.loads(merged)[SUBJECT_ID]))
+            if number in gone.undone and gone.has(place, audit.digest(salt, merged))
         ],
     )
 

@@ -1,12 +1,17 @@
 """Two Subjects that are one person become one, and two again when that was a mistake."""
 
 import json
+from contextlib import suppress
 from typing import Final
 
 from index import subjects, templates
 from index.collection import Change
 from index.errors import MergeImpossible, MergeUnknown, SubjectExists
+from index.rows import Row, crc
 from index.subjects import NUMBER, SUBJECT_ID
+
+MERGE: Final = "number, merged, templates, negatives"
+"""`merged`: the row of the Subject that went, and the checksum of that and of the two lists."""
 
 _NOTHING: Final = "[]"
 
@@ -25,17 +30,11 @@ def merge(change: Change, subject_id: str, into: str) -> int:
     change.connection.execute("DELETE FROM subjects WHERE number = ?", (gone[NUMBER],))
     change.record("subject", [(0, kept[NUMBER])])
     number = change.next_number("merges")
+    lists = json.dumps(moved), json.dumps(negatives)
+    merged = json.dumps([*gone[:-1], crc(*gone[:-1], *lists)], ensure_ascii=False)
     change.connection.execute(
         "INSERT INTO merges VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-        (
-            number,
-            change.of.number,
-            kept[NUMBER],
-            json.dumps(gone[:-1], ensure_ascii=False),
-            json.dumps(moved),
-            json.dumps(negatives),
-            change.at,
-        ),
+        (number, change.of.number, kept[NUMBER], merged, *lists, change.at),
     )
     change.tell("merge", subject_id, {"merge": number, "into": change.digest(into), "templates": len(moved)})
     return number
@@ -48,12 +47,13 @@ def undo(change: Change, number: int) -> str:
     in its turn.
     """
     row = change.connection.execute(
-        "SELECT kept, merged, templates, negatives FROM merges WHERE number = ? AND collection = ? AND undone IS NULL",
+        f"SELECT kept, {MERGE} FROM merges WHERE number = ? AND collection = ? AND undone IS NULL",  # noqa: S608
         (number, change.of.number),
     ).fetchone()
     if row is None:
         raise MergeUnknown("no such merge, or it was undone", number, "Give the number that merging returned.")
-    kept, merged, moved, negatives = row[0], *(json.loads(text) for text in row[1:])
+    change.of.require_sound(merge_fault(row[1:]))
+    kept, (*merged, _), moved, negatives = row[0], *(json.loads(text) for text in row[2:])
     _require_undoable(change, kept, merged[SUBJECT_ID], number)
     subjects.write(change, tuple(merged))
     back = templates.move(change, kept, merged[NUMBER], moved)
@@ -65,6 +65,16 @@ def undo(change: Change, number: int) -> str:
     )
     change.tell("undo_merge", merged[SUBJECT_ID], {"merge": number, "templates": len(back)})
     return str(merged[SUBJECT_ID])
+
+
+def merge_fault(row: Row) -> str | None:
+    """What is wrong with a row of `merges` that was not undone, if anything: columns as MERGE names them."""
+    number, merged, *lists = row
+    with suppress(ValueError, TypeError):  # no JSON, or no list
+        *fields, found = json.loads(merged)
+        if found == crc(*fields, *lists):
+            return None
+    return f"Merge {number} fails its checksum"
 
 
 def _require_undoable(change: Change, kept: int, subject_id: str, number: int) -> None:

@@ -162,11 +162,11 @@ def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> li
 def _erase_merges(connection: sqlite3.Connection, number: int) -> None:
     """What is kept of those who were merged with this Subject, and with those, and so on."""
     rows = connection.execute(
-        "SELECT number, merged FROM merges WHERE kept = ? AND undone IS NULL", (number,)
+        "SELECT number, json_extract(merged, ?) FROM merges WHERE kept = ? AND undone IS NULL", (f"$[{NUMBER}]", number)
     ).fetchall()
     for merge, merged in rows:
         connection.execute("DELETE FROM merges WHERE number = ?", (merge,))
-        _erase_merges(connection, json.loads(merged)[NUMBER])
+        _erase_merges(connection, merged)
 
 
 def _insert(change: Change, subject_id: str, name: str | None, details: SubjectDetails, expires: str | None) -> int:

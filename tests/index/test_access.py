@@ -114,6 +114,21 @@ def test_the_empty_secret_opens_nothing(store):
             access.find(store, text, NOON)
 
 
+@pytest.mark.parametrize("column", ["label", "scopes", "collections", "created", "expires"])
+def test_a_key_whose_row_was_changed_opens_nothing_and_is_still_listed(store, column):
+    _, text = access.create(store, GATE, NOON)
+    store.execute(f"UPDATE access_keys SET {column} = '[\"admin\"]'")  # noqa: S608 - names of ours
+    with pytest.raises(AccessRefused):
+        access.find(store, text, NOON)
+    assert len(access.keys(store)) == 1
+
+
+def test_a_key_whose_scopes_are_no_text_any_more_is_listed_without(store):
+    access.create(store, GATE, NOON)
+    store.execute("UPDATE access_keys SET scopes = '[\"ident'")
+    assert [key.scopes for key in access.keys(store)] == [()]
+
+
 def test_a_scope_stands_for_itself_alone():
     key = access.AccessKey("", "", ("admin",), (), "", None, None)
     assert [scope for scope in access.SCOPES if key.allows(scope, "staff")] == ["admin"]

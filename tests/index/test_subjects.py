@@ -7,6 +7,7 @@ import pytest
 
 from faces.errors import SpaceMismatch
 from index.errors import (
+    GalleryCorrupt,
     MergeImpossible,
     MergeUnknown,
     NegativeUnknown,
@@ -276,6 +277,16 @@ class TestMerging:
         gallery.enrol("eve", templates(direction(1, 1)), space=SPACE)
         with pytest.raises(SubjectExists, match="'eve'"):
             gallery.undo_merge(number)
+
+    @pytest.mark.parametrize("changed", ["merged = replace(merged, 'Eve', 'Ave')", "templates = '[3]'", "merged = '['"])
+    def test_a_merge_whose_record_was_changed_is_reported_and_not_undone(self, gallery, changed):
+        self.fill(gallery)
+        number = gallery.merge("eve", "ada")
+        gallery.store.write(lambda connection: connection.execute(f"UPDATE merges SET {changed}").close())  # noqa: S608
+        assert gallery.check() == [f"Merge {number} fails its checksum"]
+        with pytest.raises(GalleryCorrupt, match=f"Merge {number}"):
+            gallery.undo_merge(number)
+        assert gallery.subject("ada").templates == 3
 
     def test_merges_on_merges_are_undone_from_the_last(self, gallery):
         self.fill(gallery)
