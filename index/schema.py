@@ -80,7 +80,7 @@ CREATE TABLE merges (                 -- what it takes to undo one
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections (number) ON DELETE CASCADE,
     kept INTEGER NOT NULL,            -- number of the Subject that has the Templates now
-    merged TEXT NOT NULL,             -- JSON: the row of the Subject that went, and a checksum: see `merges.MERGE`
+    merged TEXT NOT NULL,             -- JSON: the row of the Subject that went
     templates TEXT NOT NULL,          -- JSON list of the Template ids that were its own
     negatives TEXT NOT NULL,          -- JSON list of the ids of its negative examples
     created TEXT NOT NULL,
