@@ -95,7 +95,12 @@ def of_processor(found: Processor, threads: int | None) -> Finding:
 
 
 def of_search(found: SearchFacts, processor: Processor) -> Finding:
-    said = f"FAISS {found.version} with {found.level}, of {' '.join(found.available)}; {found.threads} threads scan"
+    said = (
+        f"{found.threads} threads scan in {found.products}; FAISS {found.version} with {found.level}, "
+        f"of {' '.join(found.available)}"
+    )
+    if found.products != "int8":
+        return Finding("search", "warning", said, "Install numkong: searches are several times faster with it.")
     if found.level == "NONE" and processor.features:
         return Finding("search", "warning", said, "Unset FAISS_SIMD_LEVEL, or install faiss-cpu from PyPI again.")
     return Finding("search", "ok", said)

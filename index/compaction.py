@@ -23,7 +23,7 @@ FEWEST: Final = 4096
 """Rows that are worth a segment."""
 
 _SHARE: Final = 16  # the delta holds up to a sixteenth of all
-_LARGEST: Final = 16_384  # and no more: at four bytes a number they take as long to scan as four times as many codes
+_LARGEST: Final = 8192  # and no more: at four bytes a number they take as long to scan as four times as many codes
 _DEAD: Final = 0.2  # of a segment's rows
 _LARGER: Final = 2  # a segment is merged with what comes after it unless it is more than twice as large
 

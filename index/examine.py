@@ -12,7 +12,7 @@ import faiss
 
 from index.connection import connect, inspect, translated
 from index.migrate import DEFAULT
-from index.scan import scan_threads
+from index.scan import FASTEST, scan_threads
 from index.schema import SCHEMA_VERSION
 from index.sealing import sealing_of
 
@@ -42,6 +42,8 @@ class StoreFacts:
 
 @dataclass(frozen=True, slots=True)
 class SearchFacts:
+    products: str
+    """What codes are multiplied in: int8, or several times slower float32."""
     version: str
     """Of FAISS."""
     level: str
@@ -49,7 +51,7 @@ class SearchFacts:
     available: tuple[str, ...]
     """Levels that this build has code for, and this processor."""
     threads: int
-    """That scan at once; FAISS starts none of its own."""
+    """That scan at once."""
 
 
 def format_of(path: Path) -> int:
@@ -94,7 +96,7 @@ def search_facts() -> SearchFacts:
         if faiss.SIMDConfig.is_simd_level_available(getattr(faiss, name))
     }
     names = tuple(available[number] for number in sorted(available))
-    return SearchFacts(faiss.__version__, faiss.SIMDConfig.get_level_name(), names, scan_threads())
+    return SearchFacts(FASTEST, faiss.__version__, faiss.SIMDConfig.get_level_name(), names, scan_threads())
 
 
 _LEVEL: Final = "SIMDLevel_"

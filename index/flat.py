@@ -1,15 +1,16 @@
 """Rows as they are, in memory, to which more can be added: the part of a cache that is not yet in a segment."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.scan import Scan, one_thread, selector
+from index.scan import Scan
 from index.segment import Numbers
 
 _SMALLEST: Final = 256  # rows of a buffer
@@ -72,7 +73,7 @@ class Flat:
         """The `depth` nearest rows that are alive (n,), for each probe (m, dim); None: all are."""
         depth, probes = min(depth, len(self)), np.ascontiguousarray(probes)
         scores, rows = np.empty((len(probes), depth), np.float32), np.empty((len(probes), depth), np.int64)
-        with one_thread() if len(probes) < _MANY else nullcontext():
+        with _one_thread() if len(probes) < _MANY else nullcontext():
             faiss.knn_inner_product(
                 faiss.swig_ptr(probes),
                 faiss.swig_ptr(self.vectors),
@@ -82,7 +83,7 @@ class Flat:
                 depth,
                 faiss.swig_ptr(scores),
                 faiss.swig_ptr(rows),
-                None if alive is None else selector(alive),
+                None if alive is None else _only(alive),
             )
         scores[rows < 0] = -np.inf
         # Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5; no row or probe is longer than 1.01
@@ -92,6 +93,22 @@ class Flat:
     def rows_of(self, rows: Numbers) -> Vectors:
         """(k,) row numbers -> (k, dim) float32, the numbers that are stored."""
         return self.vectors[rows]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS starts no others for this thread: they would spin a while when done, in the way of the next scan."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _only(alive: NDArray[np.bool_]) -> Any:
+    """What has FAISS leave out the other rows (n,). Keeps what it reads."""
+    return faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 def empty(dim: int) -> Flat:

@@ -7,27 +7,27 @@ is what its own code stands for:
 
 The scan finds the first two terms, the second in integers; the others are at most |y||f| + |e||p| by Cauchy-Schwarz.
 
-One probe is scanned by FAISS, at the speed of memory. More are multiplied with a block of codes at a time, while it is
-in the processor's cache, and only what is above the lowest score kept so far is looked at again: by numkong where it is
-installed, else in float32. All of them find the same integers.
+Probes are multiplied with a block of codes at a time, and only what is above the lowest score kept so far is looked at
+again. In int8 by numkong, at the speed of memory for one probe, where FAISS's scan of int8 codes is held up by turning
+them into floats (docs/decisions/0022-codes-without-faiss.md); where numkong is not installed, in float32. Both find the
+same integers.
 """
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Vectors
-from index.segment import BIAS, LARGEST, Coding, Numbers, Segment, Slice, width_of
+from index.segment import LARGEST, Coding, Numbers, Segment
 
 try:
     import numkong
@@ -38,12 +38,14 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Tables = tuple[NDArray[np.float32], Numbers]
 Products = Callable[[NDArray[np.int8]], NDArray[Any]]
-"""Codes of rows (b, width) -> their products (b, m) with those of the probes."""
+"""Codes of rows (b, dim) -> their products (b, m) with those of the probes."""
 Part = tuple[Segment, Mask | None]
 """A Segment and which of its rows (n,) are alive; None when all are."""
 
 _GROUP: Final = 64  # probes multiplied at once
-_BLOCK_BYTES: Final = 1 << 20  # of codes multiplied at once: with their products they fit the cache of one core
+_BLOCK_BYTES: Final = 32 << 20  # of codes multiplied with one probe at once; with more probes, as many times fewer
+_SMALLEST_BLOCK: Final = 1 << 20  # with their products they fit the cache of one core
+_ROW_BY_ROW: Final = 256  # dimensions a probe from which on numkong is faster row by row than with packed probes
 _UNSHARED: Final = 4 * 65536  # multiplications from which on OpenBLAS shares a product among threads of its own
 _HALF_ULP: Final = 2.0**-24  # of float32, relative
 
@@ -67,13 +69,9 @@ class Scanner:
 
     def __init__(self, threads: int | None = None, multiplier: "Multiplier | None" = None) -> None:
         """threads: as many as cores, unless told. multiplier: the fastest installed, unless told."""
-        self._multiplier = multiplier or MULTIPLIERS["float32" if numkong is None else "int8"]
-        self._pool = ThreadPoolExecutor(
-            threads or scan_threads(),
-            thread_name_prefix="scan",
-            initializer=faiss.omp_set_num_threads,  # each thread's own setting: none of them starts others
-            initargs=(1,),
-        )
+        self._multiplier = multiplier or MULTIPLIERS[FASTEST]
+        self._threads = threads or scan_threads()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scan")
 
     def scan(self, parts: Sequence[Part], probes: Vectors, depth: int) -> Scan:
         """The `depth` nearest living rows of all parts, for each probe (m, dim), as far as codes can tell."""
@@ -84,20 +82,19 @@ class Scanner:
 
     def _scan(self, parts: Sequence[Part], probes: Vectors, depth: int) -> Scan:
         coded = CodedProbes.of(probes)
-        if len(probes) < self._multiplier.least:
-            scan_slice = partial(_scan_by_faiss, coded.codes)
-        else:
-            scan_slice = partial(_scan_by_products, self._multiplier.of(coded.codes))
-        best, tasks, start = Best(len(probes), depth), list[Future[None]](), 0
-        all_terms = [Terms.of(segment.coding, coded) for segment, _ in parts]  # before others need the cores
+        products_of = self._multiplier(coded.codes)
+        all_terms = [Terms.of(segment.coding, coded) for segment, _ in parts]
+        best, pieces, start = Best(len(probes), depth), deque[_Piece](), 0
         for (segment, alive), terms in zip(parts, all_terms, strict=True):
-            for piece in segment.slices:
-                living = None if alive is None else alive[piece.start : piece.start + len(piece)]
-                if living is None or living.any():
-                    some = None if living is None or living.all() else living
-                    tasks.append(self._pool.submit(scan_slice, piece, some, terms, start + piece.start, best))
+            pieces += _living_pieces(segment, alive, terms, start)
             start += len(segment)
-        for task in tasks:
+
+        def scan_some() -> None:
+            with suppress(IndexError):  # there is none left
+                while True:
+                    _scan_piece(products_of, pieces.popleft(), best)
+
+        for task in [self._pool.submit(scan_some) for _ in range(min(self._threads, len(pieces)))]:
             task.result()
         slack = np.max([terms.slack for terms in all_terms], axis=0, initial=0.0)
         return Scan(*best.sorted(), np.broadcast_to(slack, len(probes)).astype(np.float32))
@@ -118,8 +115,8 @@ class CodedProbes:
 
     exact: Floats
     """(m, dim)"""
-    codes: NDArray[np.float32]
-    """(m, width) whole numbers in [-127, 127]."""
+    codes: NDArray[np.int8]
+    """(m, dim) in [-127, 127]."""
     scales: Floats
     """(m,)"""
     lengths: Floats
@@ -131,10 +128,9 @@ class CodedProbes:
     def of(cls, probes: Vectors) -> Self:
         exact = probes.astype(np.float64)
         scales = LARGEST / np.maximum(np.abs(exact).max(axis=1), 1e-30)
-        codes = np.zeros((len(probes), width_of(probes.shape[1])), dtype=np.float32)
-        codes[:, : probes.shape[1]] = np.rint(exact * scales[:, None])
-        apart = exact - codes[:, : probes.shape[1]] / scales[:, None]
-        return cls(exact, codes, scales, np.linalg.norm(exact, axis=1), np.linalg.norm(apart, axis=1))
+        codes = np.rint(exact * scales[:, None])
+        apart = exact - codes / scales[:, None]
+        return cls(exact, codes.astype(np.int8), scales, np.linalg.norm(exact, axis=1), np.linalg.norm(apart, axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,55 +177,41 @@ class Best:
         return np.take_along_axis(self._scores, order, axis=1), np.take_along_axis(self._rows, order, axis=1)
 
 
-def _scan_by_faiss(
-    codes: NDArray[np.float32], piece: Slice, alive: Mask | None, terms: Terms, start: int, best: Best
-) -> None:
-    parameters = None if alive is None else _only(alive)
-    products, rows = piece.index.search(codes, min(best.depth, len(piece)), params=parameters)
-    scores = products * terms.factors[:, None] + terms.offsets[:, None]
-    missing = rows < 0
-    best.take(np.where(missing, -np.inf, scores).astype(np.float32), np.where(missing, -1, rows + start))
+class _Piece(NamedTuple):
+    """A Slice that has living rows."""
+
+    codes: NDArray[np.int8]
+    alive: Mask | None
+    """None: all are."""
+    terms: Terms
+    start: int
+    """The number of its first row, counted through all Segments."""
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """FAISS starts no others for this thread: they would spin a while when done, in the way of the next scan."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+def _living_pieces(segment: Segment, alive: Mask | None, terms: Terms, start: int) -> Iterator[_Piece]:
+    """start: the number of the Segment's first row."""
+    for piece in segment.slices:
+        living = None if alive is None else alive[piece.start : piece.start + len(piece)]
+        if living is None or living.all():
+            yield _Piece(piece.codes, None, terms, start + piece.start)
+        elif living.any():
+            yield _Piece(piece.codes, living, terms, start + piece.start)
 
 
-def _only(alive: Mask) -> Any:
-    parameters = faiss.SearchParameters()
-    parameters.sel = selector(alive)
-    return parameters
-
-
-def selector(alive: Mask) -> Any:
-    """What has FAISS leave out the other rows (n,). Keeps what it reads."""
-    return faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))  # type: ignore[call-arg, arg-type]
-
-
-def _scan_by_products(
-    products_of: Products, piece: Slice, alive: Mask | None, terms: Terms, start: int, best: Best
-) -> None:
+def _scan_piece(products_of: Products, piece: _Piece, best: Best) -> None:
+    codes, alive, terms, start = piece
     count = len(terms.factors)
-    size = max(1, _BLOCK_BYTES // piece.codes.shape[1])
-    scratch = np.empty((size, piece.codes.shape[1]), dtype=np.uint8)
+    size = max(1, max(_BLOCK_BYTES // count, _SMALLEST_BLOCK) // codes.shape[1])
     pending: list[NDArray[np.int64]] = []
     values: list[NDArray[Any]] = []
-    for first in range(0, len(piece), size):
-        block = piece.codes[first : first + size]
-        products = products_of(np.bitwise_xor(block, BIAS, out=scratch[: len(block)]).view(np.int8))
+    for first in range(0, len(codes), size):
+        products = products_of(codes[first : first + size])
         if alive is not None:
             products[~alive[first : first + size]] = _lowest(products.dtype)
-        hits = np.flatnonzero(products > _bounds(best.floors, terms, products.dtype))
+        hits = np.flatnonzero(products > _bounds(best, terms, products))
         pending.append(hits + first * count)
         values.append(products.ravel()[hits])
-        if sum(map(len, pending)) > count * best.depth or first + size >= len(piece):
+        if sum(map(len, pending)) > count * best.depth or first + size >= len(codes):
             rows, probes = np.divmod(np.concatenate(pending), count)
             scores = np.concatenate(values) * terms.factors[probes] + terms.offsets[probes]
             best.take(*_by_probe(probes, scores.astype(np.float32), rows + start, count))
@@ -241,11 +223,21 @@ def _lowest(kind: np.dtype[Any]) -> float:
     return -np.inf if kind.kind == "f" else np.iinfo(kind).min
 
 
-def _bounds(floors: NDArray[np.float32], terms: Terms, kind: np.dtype[Any]) -> NDArray[Any]:
-    """(m,) products of which none below comes in, whatever the rounding."""
-    bounds = (floors - terms.offsets) / terms.factors
-    bounds -= 1 + 1e-6 * np.abs(bounds)
-    return bounds.astype(kind) if kind.kind == "f" else bounds.clip(np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
+def _bounds(best: Best, terms: Terms, products: NDArray[Any]) -> NDArray[Any]:
+    """(m,) what a product (b, m) is to be above to come in, whatever the rounding."""
+    lowest, floors = _lowest(products.dtype), best.floors
+    bounds: NDArray[Any]
+    if not np.isneginf(floors).any():
+        bounds = (floors - terms.offsets) / terms.factors
+        bounds -= 1 + 1e-6 * np.abs(bounds)
+        if products.dtype.kind != "f":
+            bounds = bounds.clip(lowest, np.iinfo(products.dtype).max)
+    elif len(products) > best.depth:
+        reached = np.partition(products, -best.depth, axis=0)[-best.depth]  # by as many rows as come in
+        bounds = np.maximum(reached, lowest + 1) - 1
+    else:
+        bounds = np.full(len(floors), lowest)
+    return bounds.astype(products.dtype)
 
 
 def _by_probe(probes: Numbers, scores: NDArray[np.float32], rows: Numbers, count: int) -> Tables:
@@ -260,14 +252,17 @@ def _by_probe(probes: Numbers, scores: NDArray[np.float32], rows: Numbers, count
     return table, numbers
 
 
-def products_in_int8(codes: NDArray[np.float32]) -> Products:
-    packed = numkong.dots_pack(codes.astype(np.int8))
+def products_in_int8(codes: NDArray[np.int8]) -> Products:
+    """By numkong."""
+    if codes.size and codes.shape[1] >= _ROW_BY_ROW * len(codes):
+        return lambda block: np.stack([np.asarray(numkong.inner(probe[None], block)).ravel() for probe in codes]).T
+    packed = numkong.dots_pack(codes)
     return lambda block: np.asarray(numkong.dots_packed(block, packed))
 
 
-def products_in_float32(codes: NDArray[np.float32]) -> Products:
+def products_in_float32(codes: NDArray[np.int8]) -> Products:
     """In so many small products that OpenBLAS starts no threads: they would wait for ours by spinning."""
-    columns = np.ascontiguousarray(codes.T)
+    columns = np.ascontiguousarray(codes.T, dtype=np.float32)
     together = max(1, _UNSHARED // columns.size)
 
     def products(block: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -278,15 +273,11 @@ def products_in_float32(codes: NDArray[np.float32]) -> Products:
     return products
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplier:
-    of: Callable[[NDArray[np.float32]], Products]
-    """From the codes of probes (m, width)."""
-    least: int
-    """Probes from which on it is faster than FAISS."""
+Multiplier = Callable[[NDArray[np.int8]], Products]
+"""From the codes of probes (m, dim)."""
 
+FASTEST: Final = "float32" if numkong is None else "int8"
+"""Of what is installed."""
 
-MULTIPLIERS: Final = MappingProxyType(
-    {"int8": Multiplier(products_in_int8, 3), "float32": Multiplier(products_in_float32, 14)}
-)
+MULTIPLIERS: Final = MappingProxyType({"int8": products_in_int8, "float32": products_in_float32})
 """int8 needs numkong."""

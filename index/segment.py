@@ -11,9 +11,8 @@ read it; the file it is kept in is `index.segment_file`'s.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +20,9 @@ from faces.embed import Vectors
 
 Numbers = NDArray[np.int64]
 Halves = NDArray[np.float16]
-Codes = NDArray[np.uint8]
+Codes = NDArray[np.int8]
 
 LARGEST: Final = 127
-BIAS: Final = 128
-"""A code is stored as the unsigned byte code + BIAS, as FAISS's QT_8bit_direct_signed has it."""
-_LANES: Final = 32  # FAISS is 5 to 15 times slower in dimensions that 32 does not divide: codes are padded with zeros
 _SLICE_BYTES: Final = 32 << 20  # of codes: two cores share a Segment evenly, and a call costs 1 % of its scan
 _BLOCK: Final = 8192  # rows coded at once
 _ROUNDING: Final = 1e-6
@@ -37,10 +33,8 @@ class Slice:
     """Some rows of a Segment: what one thread scans at a time."""
 
     start: int
-    index: Any
-    """faiss.IndexScalarQuantizer; owns the codes."""
     codes: Codes
-    """(n, width) code + BIAS; a view into `index`."""
+    """(n, dim)"""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -89,12 +83,11 @@ class Segment:
         slices = empty_slices(*vectors.shape)
         residual = reach = 0.0
         for part in slices:
-            part.codes[:, vectors.shape[1] :] = BIAS
             for start, block in _blocks(vectors[part.start : part.start + len(part)]):
                 apart = block - centre
                 codes = np.rint(apart * scale)
                 stands_for = codes / scale
-                part.codes[start : start + len(block), : vectors.shape[1]] = (codes + BIAS).astype(np.uint8)
+                part.codes[start : start + len(block)] = codes
                 residual = max(residual, _longest(apart - stands_for))
                 reach = max(reach, _longest(stands_for))
         coding = Coding(centre, float(scale), _above(residual), _above(reach))
@@ -121,29 +114,17 @@ class Segment:
         return replace(self, owners=owners)
 
 
-def width_of(dim: int) -> int:
-    """Bytes of a row's code."""
-    return -(-dim // _LANES) * _LANES
-
-
 def slice_bounds(count: int, dim: int) -> list[int]:
     """Where the Slices of so many rows begin, and where the last ends: of about equal size."""
-    parts = -(-count * width_of(dim) // _SLICE_BYTES)
+    parts = -(-count * dim // _SLICE_BYTES)
     return [count * part // parts for part in range(parts + 1)] if parts else [0]
 
 
 def empty_slices(count: int, dim: int) -> tuple[Slice, ...]:
     """Slices for `count` rows, whose codes are yet to be written."""
-    width = width_of(dim)
-    return tuple(_empty_slice(start, stop - start, width) for start, stop in pairwise(slice_bounds(count, dim)))
-
-
-def _empty_slice(start: int, count: int, width: int) -> Slice:
-    index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT)
-    index.codes.resize(count * width)
-    index.ntotal = count
-    codes = faiss.rev_swig_ptr(index.codes.data(), count * width).reshape(count, width)
-    return Slice(start, index, codes)
+    return tuple(
+        Slice(start, np.empty((stop - start, dim), np.int8)) for start, stop in pairwise(slice_bounds(count, dim))
+    )
 
 
 def _mean(vectors: Vectors) -> Vectors:

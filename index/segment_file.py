@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from faces.files import write_parts
 from index.errors import SegmentDamaged
-from index.segment import Coding, Segment, empty_slices, slice_bounds, width_of
+from index.segment import Coding, Segment, empty_slices, slice_bounds
 
 _MAGIC: Final = b"HEIRSEG\x00"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _HEAD: Final = struct.Struct("<8sIQIddd")
 _CRC: Final = struct.Struct("<I")
 _PIECE: Final = 8 << 20  # bytes
@@ -84,7 +84,7 @@ def _read(file: int, path: Path) -> Segment:
 def _array_sizes(count: int, dim: int) -> list[int]:
     """Bytes of each of `_arrays`."""
     bounds = slice_bounds(count, dim)
-    codes = [(stop - start) * width_of(dim) for start, stop in pairwise(bounds)]
+    codes = [(stop - start) * dim for start, stop in pairwise(bounds)]
     return [8 * count, 8 * count, 4 * dim, 2 * count * dim, *codes]
 
 

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parents[1] / "index" / "golden"
 MIB = 2**20
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 PROCESSOR = Processor("A processor", ("avx2",), 4, None)
-SEARCH = SearchFacts("1.15.1", "AVX2", ("NONE", "AVX2"), 4)
+SEARCH = SearchFacts("int8", "1.15.1", "AVX2", ("NONE", "AVX2"), 4)
 DISK = Disk("ext4", 10_000 * MIB)
 
 
@@ -182,6 +182,7 @@ def test_a_search_engine_without_vector_instructions():
     assert of_search(SEARCH, PROCESSOR).level == "ok"
     assert of_search(replace(SEARCH, level="NONE"), PROCESSOR).level == "warning"
     assert of_search(replace(SEARCH, level="NONE"), replace(PROCESSOR, features=())).level == "ok"
+    assert of_search(replace(SEARCH, products="float32"), PROCESSOR).level == "warning"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A scan never errs by more than it says, never returns a dead row, and leaves out only what scores less."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -54,9 +55,9 @@ def test_any_parts_any_probes_any_dead(scanner, data, dim, lean, count, depth):
 
 
 @pytest.mark.parametrize("lean", [0.0, 3.0])
-@pytest.mark.parametrize("dim", [96, 100])
+@pytest.mark.parametrize("dim", [96, 100, 512])
 def test_more_rows_than_a_block_and_more_probes_than_a_group(scanner, dim, lean, monkeypatch):
-    monkeypatch.setattr("index.scan._BLOCK_BYTES", 1 << 17)
+    monkeypatch.setattr("index.scan._BLOCK_BYTES", 1 << 18)
     segment = segment_of(unit_rows(5000, dim, lean=lean))
     alive = np.random.default_rng(1).random(5000) < 0.99
     for count in (1, 2, 20, 150):
@@ -105,8 +106,8 @@ def test_both_multiplications_find_the_same_integers():
     random = np.random.default_rng(0)
     codes, block = (random.integers(-127, 128, (count, 512)) for count in (64, 100))
     for multiplier in MULTIPLIERS.values():
-        products = multiplier.of(codes.astype(np.float32))(block.astype(np.int8))
-        assert (products == block @ codes.T).all()
+        for few, some in itertools.product((codes, codes[:3], codes[:2], codes[:1]), (block, block[:1])):
+            assert (multiplier(few.astype(np.int8))(some.astype(np.int8)) == some @ few.T).all()
 
 
 def test_callers_may_share_a_scanner(scanner):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from index import segment_file
 from index.errors import SegmentDamaged
-from index.segment import BIAS, Segment
+from index.segment import Segment
 from index.segment_file import read_segment, write_segment
 
 
@@ -25,9 +25,8 @@ def segment_of(vectors):
 
 def stands_for(segment):
     """(n, dim) what the codes stand for, by the definition."""
-    codes = np.vstack([piece.codes for piece in segment.slices]).astype(np.float64) - BIAS
-    assert not codes[:, segment.dim :].any()
-    return segment.coding.centre + codes[:, : segment.dim] / segment.coding.scale
+    codes = np.vstack([piece.codes for piece in segment.slices]).astype(np.float64)
+    return segment.coding.centre + codes / segment.coding.scale
 
 
 def test_its_rows_are_the_stored_ones_to_the_bit():
@@ -85,7 +84,7 @@ def test_a_segment_of_many_slices_and_pieces_comes_back(tmp_path, monkeypatch):
     monkeypatch.setattr("index.segment._SLICE_BYTES", 1000)
     monkeypatch.setattr("index.segment_file._PIECE", 700)
     segment = segment_of(unit_rows(100, 40))
-    assert len(segment.slices) == 7
+    assert len(segment.slices) == 4
     write_segment(segment, tmp_path / "segment")
     assert (stands_for(read_segment(tmp_path / "segment")) == stands_for(segment)).all()
 
@@ -114,14 +113,14 @@ def test_any_truncation_and_any_tail_is_found(written):
 
 
 def test_a_head_that_asks_for_more_memory_than_there_is_file_is_refused_first(written):
-    huge = segment_file._HEAD.pack(b"HEIRSEG\x00", 1, 1 << 50, 512, 1.0, 0.0, 0.0)
+    huge = segment_file._HEAD.pack(b"HEIRSEG\x00", segment_file._FORMAT, 1 << 50, 512, 1.0, 0.0, 0.0)
     written.write_bytes(segment_file._sealed(huge) + written.read_bytes())
     with pytest.raises(SegmentDamaged, match="as long as"):
         read_segment(written)
 
 
 def test_a_file_of_another_format_is_told_apart(written, monkeypatch):
-    monkeypatch.setattr("index.segment_file._FORMAT", 2)
+    monkeypatch.setattr("index.segment_file._FORMAT", 9)
     with pytest.raises(SegmentDamaged, match="another format"):
         read_segment(written)
 
