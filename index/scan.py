@@ -18,7 +18,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
@@ -90,9 +89,12 @@ class Scanner:
             start += len(segment)
 
         def scan_some() -> None:
-            with suppress(IndexError):  # there is none left
-                while True:
-                    _scan_piece(products_of, pieces.popleft(), best)
+            while pieces:
+                try:
+                    piece = pieces.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                _scan_piece(products_of, piece, best)
 
         for task in [self._pool.submit(scan_some) for _ in range(min(self._threads, len(pieces)))]:
             task.result()
