@@ -3,17 +3,25 @@
 Each row's hash covers the hash of the row before it and all of its own fields. Whoever can write the file can also
 write a whole new chain; what tells that is a `Head` that was kept elsewhere. The log knows a Subject by a digest keyed
 with the store's salt: it says what was done to somebody whose id one knows, and names nobody.
+
+Old rows may move into an archive (`index.ledger.archive_log`). A row of the log then says up to which, and with which
+hash these ended: the chain goes on from there, and `verify` reads archives and log as one.
 """
 
 import hashlib
 import hmac
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 from index.errors import AuditInvalid
+
+ARCHIVE: Final = "archive"
+"""The action of a row that tells of rows which were moved into an archive."""
 
 GENESIS: Final = "0" * 64
 """What stands for the hash of the row before the first."""
@@ -49,6 +57,18 @@ class Entry:
     subject: str
     """Digest of the subject id; empty where nobody is meant."""
     body: Mapping[str, Any]
+    hash: str
+
+
+class Line(NamedTuple):
+    """A row as `verify` reads it."""
+
+    seq: int
+    sound: bool
+    """Whether all else is text."""
+    fields: tuple[str, ...]
+    """at, actor, action, collection, subject, body."""
+    previous: str
     hash: str
 
 
@@ -93,6 +113,29 @@ def head(connection: sqlite3.Connection) -> Head:
     return Head(0, GENESIS) if row is None else Head(*row)
 
 
+def archived(connection: sqlite3.Connection) -> Head:
+    """The last row that was moved into an archive, as the log says; number 0 with GENESIS when none was."""
+    row = connection.execute("SELECT body FROM audit WHERE action = ? ORDER BY seq DESC LIMIT 1", (ARCHIVE,)).fetchone()
+    with suppress(ValueError, TypeError, LookupError):  # changed: the chain shows it
+        if row is not None:
+            body = json.loads(row[0])
+            return Head(int(body["upto"]), str(body["hash"]))
+    return Head(0, GENESIS)
+
+
+def cut(connection: sqlite3.Connection, last: Head, *, actor: str, at: str) -> int:
+    """Remove the rows up to `last`, and say so in a new one; how many that were. Part of the caller's transaction.
+
+    Raises AuditInvalid when there is no such row.
+    """
+    if connection.execute("SELECT hash FROM audit WHERE seq = ?", (last.seq,)).fetchone() != (last.hash,):
+        raise AuditInvalid("no longer a row of this audit log", str(last), "Somebody else archived it: look again.")
+    rows = connection.execute("DELETE FROM audit WHERE seq <= ?", (last.seq,)).rowcount
+    body = {"rows": rows, "upto": last.seq, "hash": last.hash}
+    append(connection, salt=b"", actor=actor, action=ARCHIVE, collection="", subject_id=None, body=body, at=at)
+    return rows
+
+
 def parse_head(text: str) -> Head:
     """A Head as `str` writes it. Raises AuditInvalid."""
     seq, _, found = text.strip().partition(":")
@@ -128,18 +171,21 @@ def entries(
     ]
 
 
-def verify(connection: sqlite3.Connection, kept: Head | None = None) -> list[str]:
+def verify(connection: sqlite3.Connection, kept: Head | None = None, archives: Iterable[Line] = ()) -> list[str]:
     """What is wrong with the log, as sentences; empty when nothing is.
 
     kept: a Head from before. Without it, a log that was cut off at its end and closed again with care, or written anew
-    from some row on, cannot be told from one that never held more.
+    from some row on, cannot be told from one that never held more. archives: the rows of archives, in their order;
+    without, the chain begins where the log says that the last one ended.
     """
-    return [*_chain_faults(connection), *_kept_faults(connection, kept)]
+    before = list(archives)
+    known = {line.seq: line.hash for line in before}
+    start = Head(0, GENESIS) if before else archived(connection)
+    return [*_chain_faults(connection, start, before), *_kept_faults(connection, kept, start, known)]
 
 
-def _chain_faults(connection: sqlite3.Connection) -> Iterator[str]:
-    last = Head(0, GENESIS)
-    for seq, sound, fields, previous, found in _rows(connection):
+def _chain_faults(connection: sqlite3.Connection, last: Head, before: Iterable[Line]) -> Iterator[str]:
+    for seq, sound, fields, previous, found in chain(before, _rows(connection)):
         if seq != last.seq + 1:
             yield _missing(last.seq + 1, seq - 1)
         elif previous != last.hash:
@@ -157,22 +203,34 @@ def _last_given(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, bool, tuple[str, ...], str, str]]:
-    """Number, whether all else is text, the fields, previous, hash; whatever bytes somebody may have put there."""
+def _rows(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Whatever bytes somebody may have put there."""
     texts = ", ".join(f"CAST({column} AS BLOB)" for column in _COLUMNS)
     sound = " AND ".join(f"typeof({column}) = 'text'" for column in _COLUMNS)
     for seq, is_sound, *row in connection.execute(f"SELECT seq, {sound}, {texts} FROM audit ORDER BY seq"):  # noqa: S608
         *fields, previous, found = [(cell or b"").decode("utf-8", "replace") for cell in row]
-        yield seq, bool(is_sound), tuple(fields), previous, found
+        yield Line(seq, bool(is_sound), tuple(fields), previous, found)
 
 
-def _kept_faults(connection: sqlite3.Connection, kept: Head | None) -> Iterator[str]:
+def lines_before(connection: sqlite3.Connection, moment: str) -> Iterator[Line]:
+    """The rows before the first one from this moment (ISO 8601, UTC) or later, in order."""
+    (end,) = connection.execute("SELECT min(seq) FROM audit WHERE at >= ?", (moment,)).fetchone()
+    return (line for line in _rows(connection) if end is None or line.seq < end)
+
+
+def _kept_faults(
+    connection: sqlite3.Connection, kept: Head | None, start: Head, before: Mapping[int, str]
+) -> Iterator[str]:
+    """before: the hashes of archived rows."""
     if kept is None or kept.seq == 0:
         return
     row = connection.execute("SELECT hash FROM audit WHERE seq = ?", (kept.seq,)).fetchone()
-    if row is None:
+    found = row[0] if row is not None else start.hash if kept.seq == start.seq else before.get(kept.seq)
+    if found is None and kept.seq < start.seq:
+        yield f"Row {kept.seq}, the head that you kept, is in an archive: give that, too."
+    elif found is None:
         yield f"Row {kept.seq}, the head that you kept, is not there: the log was cut off before it."
-    elif row != (kept.hash,):
+    elif found != kept.hash:
         yield f"Row {kept.seq} is not the head that you kept: the log was written anew up to there."
 
 

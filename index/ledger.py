@@ -1,15 +1,19 @@
-"""The audit log of a store's file, read without opening the store: no key is needed, and nothing is written."""
+"""The audit log of a store's file, read and archived without opening the store: no key is needed."""
 
+import json
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from index import audit
-from index.audit import Entry, Head
-from index.connection import inspect, translated, unchanging
-from index.errors import GalleryForeign
+from index.audit import Entry, Head, Line
+from index.connection import connect, inspect, translated, unchanging
+from index.errors import AuditInvalid, GalleryForeign
+from index.landing import new_file
 from index.schema import SCHEMA_VERSION
 
 
@@ -32,11 +36,64 @@ class Query:
     subject_id: str | None = None
 
 
-def verify_log(path: Path, kept: Head | None = None) -> LogState:
-    """Raises what `inspect` raises."""
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """Rows that are in a file now, and no longer in the log."""
+
+    path: Path
+    rows: int
+    last: str
+    """NUMBER:HASH of the last of them."""
+
+
+def verify_log(path: Path, kept: Head | None = None, archives: Sequence[Path] = ()) -> LogState:
+    """archives: what `archive_log` wrote, oldest first. Raises what `inspect` raises, and AuditInvalid."""
+    before = [line for archive in archives for line in _read_archive(archive)]
     with _reading(path) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM audit").fetchone()
-        return LogState(rows, str(audit.head(connection)), audit.verify(connection, kept))
+        return LogState(
+            rows + len(before), str(audit.head(connection)), audit.verify(connection, kept, archives=before)
+        )
+
+
+def archive_log(path: Path, to: Path, before: datetime, now: datetime, *, actor: str = "cli") -> Archived:
+    """Move the rows from before a moment into a new file, a line of JSON each; the log goes on from there.
+
+    They leave the log when the file is on the disk. before, now: with their time zones.
+    Raises AuditInvalid when there are none, GalleryExists, GalleryUnavailable, and what `inspect` raises.
+    """
+    last = None
+    elsewhere = "Choose another path for the archive."
+    with new_file(to, "no archive can be written", elsewhere) as part, part.open("w", encoding="utf-8") as file:
+        with _reading(path) as connection:
+            for line in audit.lines_before(connection, _moment(before)):
+                file.write(json.dumps([line.seq, *line.fields, line.previous, line.hash], ensure_ascii=False) + "\n")
+                last = Head(line.seq, line.hash)
+        if last is None:
+            raise AuditInvalid("no row of the audit log is from before", before.isoformat(), "There is nothing to do.")
+        file.flush()
+        os.fsync(file.fileno())
+    with translated(path), closing(connect(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        rows = audit.cut(connection, last, actor=actor, at=_moment(now))
+        connection.execute("COMMIT")
+    return Archived(to, rows, str(last))
+
+
+def _read_archive(path: Path) -> Iterator[Line]:
+    """Raises AuditInvalid for a file that is none."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for text in file:
+                seq, *fields, previous, found = json.loads(text)
+                sound = all(isinstance(each, str) for each in (*fields, previous, found))
+                yield Line(int(seq), sound, tuple(map(str, fields)), str(previous), str(found))
+    except (OSError, ValueError, TypeError):
+        raise AuditInvalid("not an archive of an audit log", str(path), "Give what `audit archive` wrote.") from None
+
+
+def _moment(of: datetime) -> str:
+    return of.astimezone(UTC).isoformat()
 
 
 def show_log(path: Path, query: Query) -> list[Entry]:

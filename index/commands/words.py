@@ -8,7 +8,7 @@ from index.contract import Receipt
 from index.erase import Proof, Sighting
 from index.exchange import Exported, Imported
 from index.holders import Holder, in_words
-from index.ledger import LogState
+from index.ledger import Archived, LogState
 from index.recall import Recall
 from index.reseal import Resealed
 from index.restore import Restored
@@ -70,6 +70,10 @@ def resealed(done: Resealed) -> str:
 
 def log_verified(state: LogState) -> str:
     return "\n".join([*(state.faults or ["In order."]), f"{state.rows} rows; head {state.head}"])
+
+
+def log_archived(done: Archived) -> str:
+    return f"{done.rows} rows moved to {done.path}; the last is {done.last}"
 
 
 def log_shown(entries: Sequence[Entry]) -> str:
