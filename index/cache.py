@@ -46,6 +46,7 @@ class Truth(Protocol):
     def engine(self) -> Scans: ...
     def read(self, job: Job[T]) -> T: ...
     def write(self, job: Job[T]) -> T: ...
+    def read_segment(self, path: Path) -> Segment: ...
 
 
 class Cache:
@@ -140,7 +141,7 @@ class Cache:
         if not expected or self._truth.sealing.state:
             return None
         try:
-            saved = self._files.load(expected)
+            saved = self._files.load(expected, self._truth.read_segment)
         except SegmentDamaged as error:
             _LOG.warning("%s", error)
             return None

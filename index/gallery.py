@@ -63,7 +63,7 @@ def open_gallery(path: Path, collection: str = DEFAULT, *, engine: Engine | None
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable, and such a file is left as it is; or
     CollectionUnknown.
     """
-    return _opened(open_store(path, engine=engine), collection)
+    return _opened(open_store(path, engine=engine, at_once=True), collection)
 
 
 def open_or_create_gallery(path: Path, space: Space, collection: str = DEFAULT) -> LocalGallery:
@@ -73,7 +73,7 @@ def open_or_create_gallery(path: Path, space: Space, collection: str = DEFAULT) 
     """
     if not path.exists():
         return create_gallery(path, space, collection)
-    return _opened(open_store(path), collection, space)
+    return _opened(open_store(path, at_once=True), collection, space)
 
 
 def _opened(store: Store, collection: str, space: Space | None = None) -> LocalGallery:

@@ -89,12 +89,14 @@ class Scanner:
             start += len(segment)
 
         def scan_some() -> None:
+            sieve = _Sieve(products_of, best)
             while pieces:
                 try:
                     piece = pieces.popleft()
                 except IndexError:  # another thread was faster
-                    return
-                _scan_piece(products_of, piece, best)
+                    break
+                sieve.scan(piece)
+            sieve.hand_over()
 
         for task in [self._pool.submit(scan_some) for _ in range(min(self._threads, len(pieces)))]:
             task.result()
@@ -200,24 +202,34 @@ def _living_pieces(segment: Segment, alive: Mask | None, terms: Terms, start: in
             yield _Piece(piece.codes, living, terms, start + piece.start)
 
 
-def _scan_piece(products_of: Products, piece: _Piece, best: Best) -> None:
-    codes, alive, terms, start = piece
-    count = len(terms.factors)
-    size = max(1, max(_BLOCK_BYTES // count, _SMALLEST_BLOCK) // codes.shape[1])
-    pending: list[NDArray[np.int64]] = []
-    values: list[NDArray[Any]] = []
-    for first in range(0, len(codes), size):
-        products = products_of(codes[first : first + size])
-        if alive is not None:
-            products[~alive[first : first + size]] = _lowest(products.dtype)
-        hits = np.flatnonzero(products > _bounds(best, terms, products))
-        pending.append(hits + first * count)
-        values.append(products.ravel()[hits])
-        if sum(map(len, pending)) > count * best.depth or first + size >= len(codes):
-            rows, probes = np.divmod(np.concatenate(pending), count)
-            scores = np.concatenate(values) * terms.factors[probes] + terms.offsets[probes]
-            best.take(*_by_probe(probes, scores.astype(np.float32), rows + start, count))
-            pending, values = [], []
+class _Sieve:
+    """One thread's part of a scan: what is above the lowest scores kept so far, handed over when it is worth it."""
+
+    def __init__(self, products_of: Products, best: Best) -> None:
+        self._products_of, self._best = products_of, best
+        self._found: list[tuple[Numbers, NDArray[np.float32], Numbers]] = []
+
+    def scan(self, piece: _Piece) -> None:
+        codes, alive, terms, start = piece
+        count = len(terms.factors)
+        size = max(1, max(_BLOCK_BYTES // count, _SMALLEST_BLOCK) // codes.shape[1])
+        for first in range(0, len(codes), size):
+            products = self._products_of(codes[first : first + size])
+            if alive is not None:
+                products[~alive[first : first + size]] = _lowest(products.dtype)
+            hits = np.flatnonzero(products > _bounds(self._best, terms, products))
+            rows, probes = np.divmod(hits, count)
+            scores = products.ravel()[hits] * terms.factors[probes] + terms.offsets[probes]
+            self._found.append((probes, scores.astype(np.float32), rows + (start + first)))
+            if sum(len(found) for found, _, _ in self._found) >= count * self._best.depth:
+                self.hand_over()
+
+    def hand_over(self) -> None:
+        """To `best`."""
+        if self._found:
+            probes, scores, rows = (np.concatenate(found) for found in zip(*self._found, strict=True))
+            self._found = []
+            self._best.take(*_by_probe(probes, scores, rows, len(self._best.floors)))
 
 
 def _lowest(kind: np.dtype[Any]) -> float:

@@ -14,8 +14,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +64,7 @@ class SnapshotFiles:
         with (self._folder / "lock").open("ab") as file:
             yield _lock(file.fileno(), time.monotonic() + wait)
 
-    def load(self, expected: str) -> Saved:
+    def load(self, expected: str, read: Callable[[Path], Segment] = read_segment) -> Saved:
         """What the manifest with this digest names. Raises SegmentDamaged when anything is not what was written."""
         try:
             data = self._manifest.read_bytes()
@@ -74,7 +75,7 @@ class SnapshotFiles:
         body = json.loads(data)
         if {name: body[name] for name in self._of} != self._of:
             raise _damaged(self._manifest, "is of another store")
-        return Saved(body["seq"], body["last"], tuple(self._load_part(entry) for entry in body["segments"]))
+        return Saved(body["seq"], body["last"], tuple(self._load_part(entry, read) for entry in body["segments"]))
 
     def save(self, saved: Saved) -> tuple[str, tuple[str, ...]]:
         """Write what is not there yet. The digest of the manifest and the names of the files. Under the lock only.
@@ -93,9 +94,9 @@ class SnapshotFiles:
         """Remove every file of this collection. Under the lock only. Raises OSError."""
         self._remove_all_but(set())
 
-    def _load_part(self, entry: Any) -> Part[Segment]:
+    def _load_part(self, entry: Any, read: Callable[[Path], Segment]) -> Part[Segment]:
         path = self._folder / entry["file"]
-        segment = read_segment(path)
+        segment = read(path)
         if _entry(Part(segment, entry["off"]), entry["file"]) != entry:
             raise _damaged(path, "is not the file that the manifest names")
         return Part(segment, entry["off"], file=entry["file"])
@@ -116,6 +117,36 @@ class SnapshotFiles:
             if file.name.startswith(self._prefix) and file.name not in kept:
                 file.unlink()
         sync(self._folder)  # a power cut must not bring back what was erased
+
+
+class ReadAhead:
+    """Reads segment files while the store that they belong to is still looked over: both take about as long.
+
+    What is not asked for is dropped by `close`. Nothing here is trusted: whoever asks for a file knows it from a
+    manifest that the store vouches for.
+    """
+
+    def __init__(self, files: Sequence[Path] = ()) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read ahead")
+        self._segments = {path: self._pool.submit(read_segment, path) for path in files}
+
+    def read(self, path: Path) -> Segment:
+        """As `read_segment`."""
+        return self._segments.pop(path).result() if path in self._segments else read_segment(path)
+
+    def close(self) -> None:
+        """When what is just being read is."""
+        self._pool.shutdown(cancel_futures=True)
+        self._segments.clear()
+
+
+def likely_files(store: Path) -> list[Path]:
+    """The segment files that the only manifest names; none where anything is unlike what `save` writes."""
+    folder = folder_of(store)
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        (manifest,) = folder.glob("*-manifest.json")
+        return [folder / entry["file"] for entry in json.loads(manifest.read_bytes())["segments"]]
+    return []
 
 
 def drop_all_but(store: Path, kept: Sequence[int], wait: float) -> bool:

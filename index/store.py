@@ -40,7 +40,8 @@ from index.scan import Scanner
 from index.schema import SCHEMA_VERSION
 from index.sealing import Sealing, sealing_of
 from index.search import Scans
-from index.snapshots import drop_all_but
+from index.segment import Segment
+from index.snapshots import ReadAhead, drop_all_but, likely_files
 from index.writer import Job, Writer
 
 T = TypeVar("T")
@@ -87,19 +88,23 @@ def open_store(
     environment: Mapping[str, str] = os.environ,
     clock: Callable[[], datetime] = utc_now,
     engine: Engine | None = None,
+    at_once: bool = False,
 ) -> "Store":
     """The store in this file; one of an older format is brought to this one first.
 
+    at_once: a gallery is going to be asked for at once, so its snapshot files are read while the store is looked over.
     engine: what searches, and is closed with the store, or when it cannot be opened; None: the processor.
     Raises GalleryMissing, GalleryForeign, GalleryCorrupt or GalleryUnavailable, and leaves such a file as it is; the
     errors of `sealing_of` when it is sealed.
     """
     engine = engine or Scanner()
+    ahead = ReadAhead(likely_files(path) if at_once else ())
     try:
         if inspect(path) < SCHEMA_VERSION:
             migrate(path, clock().isoformat())
-        return Store(path, environment, clock, engine)
+        return Store(path, environment, clock, engine, ahead)
     except BaseException:
+        ahead.close()
         engine.close()
         raise
 
@@ -108,9 +113,14 @@ class Store:
     """An open store. For any number of threads; several processes may have it open."""
 
     def __init__(
-        self, path: Path, environment: Mapping[str, str], clock: Callable[[], datetime], engine: Engine
+        self,
+        path: Path,
+        environment: Mapping[str, str],
+        clock: Callable[[], datetime],
+        engine: Engine,
+        ahead: ReadAhead,
     ) -> None:
-        self.path, self.clock, self.engine = path, clock, engine
+        self.path, self.clock, self.engine, self._ahead = path, clock, engine, ahead
         self._readers = Readers(path)
         self._caches: dict[int, Cache] = {}
         self._opening, self._scrubbing = threading.Lock(), threading.Lock()
@@ -140,6 +150,7 @@ class Store:
         """When what was asked for is done: writes, and compaction in the background."""
         for cache in self._caches.values():
             cache.close()
+        self._ahead.close()
         self._writer.close()
         self._readers.close()
         self.engine.close()
@@ -156,6 +167,10 @@ class Store:
     def read(self, job: Job[T]) -> T:
         """Run `job` on the store as of one moment. See `Readers`."""
         return self._readers.read(job)
+
+    def read_segment(self, path: Path) -> Segment:
+        """See `segment_file.read_segment`."""
+        return self._ahead.read(path)
 
     def audit(
         self,
@@ -265,6 +280,7 @@ class Store:
         with self._opening:
             if of.number not in self._caches:
                 self._caches[of.number] = Cache(self, of.number, of.space.dim)
+                self._ahead.close()  # whatever it has read besides
         return LocalGallery(self, of, self._caches[of.number], closes_store=closes_store)
 
     def find(self, connection: sqlite3.Connection, name: str) -> Collection:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import cache, compaction, operations
+from index import cache, compaction, operations, snapshots
 from index.errors import GalleryCorrupt
 from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
 from index.snapshots import SnapshotFiles, folder_of
@@ -142,6 +142,26 @@ class TestFiles:
                 with open_gallery(kept) as gallery:
                     assert answers(gallery) == answers(model_of(*range(42)))
                 file.write_bytes(whole)
+
+    def test_they_are_read_while_the_store_is_looked_over(self, kept, monkeypatch):
+        readers: list[str] = []
+        read = snapshots.read_segment
+
+        def noted(path: Path):
+            readers.append(threading.current_thread().name.partition("_")[0])
+            return read(path)
+
+        monkeypatch.setattr(snapshots, "read_segment", noted)
+        with open_gallery(kept) as gallery:
+            assert answers(gallery) == answers(model_of(*range(42)))
+        assert set(readers) == {"read ahead"}
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"segments": [{"file": "../../nothing"}, 3]}'])
+    def test_a_manifest_that_is_nonsense_is_not_followed(self, kept, content):
+        (manifest,) = folder_of(kept).glob("*-manifest.json")
+        manifest.write_bytes(content)
+        with open_gallery(kept) as gallery:
+            assert answers(gallery) == answers(model_of(*range(42)))
 
     def test_files_of_another_history_of_the_store_are_not_taken_for_its_own(self, kept, tmp_path, caplog):
         backup = shutil.copy(kept, tmp_path / "backup")
