@@ -130,10 +130,11 @@ def cut(connection: sqlite3.Connection, last: Head, *, actor: str, at: str) -> i
     """
     if connection.execute("SELECT hash FROM audit WHERE seq = ?", (last.seq,)).fetchone() != (last.hash,):
         raise AuditInvalid("no longer a row of this audit log", str(last), "Somebody else archived it: look again.")
-    rows = connection.execute("DELETE FROM audit WHERE seq <= ?", (last.seq,)).rowcount
+    (rows,) = connection.execute("SELECT count(*) FROM audit WHERE seq <= ?", (last.seq,)).fetchone()
     body = {"rows": rows, "upto": last.seq, "hash": last.hash}
     append(connection, salt=b"", actor=actor, action=ARCHIVE, collection="", subject_id=None, body=body, at=at)
-    return rows
+    connection.execute("DELETE FROM audit WHERE seq <= ?", (last.seq,))  # now that a row follows on the last of them
+    return int(rows)
 
 
 def parse_head(text: str) -> Head:
