@@ -48,6 +48,9 @@ TRUTH_DEPTH = 20 * K  # Templates among which the K nearest Subjects' are, where
 MOST_WHOLE = 5000  # Templates that are all put in order: real people may have hundreds of photos
 MODEL = "0" * 16
 RECALL_PROBES = 500
+REST = (
+    0.1  # seconds before each call: threads of OpenBLAS and OpenMP spin when their work is done, in the next one's way
+)
 
 
 @click.command(help=__doc__)
@@ -96,7 +99,7 @@ def main(
     products = "float32 (numkong is not installed)" if find_spec("numkong") is None else "int8 (numkong)"
     note = (
         f"{processor()}, {threads} threads, top {K}; {rounds} single probes and {plan.batches} batches of {BATCH} in "
-        f"turn, medians; products in {products}. *Equal*: the share of probes answered with the {K} that brute force "
+        f"turn, each after {REST} s of rest, medians; products in {products}. *Equal*: the share of probes answered with the {K} that brute force "
         "finds in float64; then with its first. This gallery answers with Subjects and is judged by them, the others "
         "by Templates."
     )
@@ -230,6 +233,7 @@ def timed(contenders: Sequence[Contender], probes: Vectors, plan: Plan) -> list[
 
 
 def milliseconds(of: Contender, probes: Vectors) -> float:
+    time.sleep(REST)
     start = time.perf_counter()
     of.search(probes, K)
     return 1000 * (time.perf_counter() - start)
