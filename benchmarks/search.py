@@ -99,9 +99,9 @@ def main(
     products = "float32 (numkong is not installed)" if find_spec("numkong") is None else "int8 (numkong)"
     note = (
         f"{processor()}, {threads} threads, top {K}; {rounds} single probes and {plan.batches} batches of {BATCH} in "
-        f"turn, each after {REST} s of rest, medians; products in {products}. *Equal*: the share of probes answered with the {K} that brute force "
-        "finds in float64; then with its first. This gallery answers with Subjects and is judged by them, the others "
-        "by Templates."
+        f"turn, each after {REST} s of rest, medians; products in {products}. *Equal*: the share of probes answered "
+        f"with the {K} that brute force finds in float64; then with its first. This gallery answers with Subjects and "
+        "is judged by them, the others by Templates."
     )
     publish("search", "\n\n".join([note, *sections]), write=write)
 
