@@ -48,9 +48,7 @@ TRUTH_DEPTH = 20 * K  # Templates among which the K nearest Subjects' are, where
 MOST_WHOLE = 5000  # Templates that are all put in order: real people may have hundreds of photos
 MODEL = "0" * 16
 RECALL_PROBES = 500
-REST = (
-    0.1  # seconds before each call: threads of OpenBLAS and OpenMP spin when their work is done, in the next one's way
-)
+REST = 0.1  # seconds before each call: threads of OpenBLAS and OpenMP spin for a while when their work is done
 
 
 @click.command(help=__doc__)
