@@ -25,7 +25,7 @@ def write_empty(path: Path, spaces: Mapping[str, Space], environment: Mapping[st
     """
     path.open("xb").close()  # an OSError says more than SQLite would
     store_id = new_store_id()
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection, translated(path):
+    with translated(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN")
