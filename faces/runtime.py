@@ -101,6 +101,7 @@ class _OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,  # networks of one thread would all have the same core, in every process
         }
         try:
             self._compiled = core.compile_model(core.read_model(model), "CPU", options)
