@@ -55,6 +55,11 @@ def test_an_answer_is_the_callers_own(model):
     assert_array_equal(first, kept)
 
 
+def test_a_network_is_pinned_to_no_core(model):
+    """Pinned, any number of networks of one thread would share the first core, those of other processes too."""
+    assert load_network(model, threads=1)._compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_many_threads_get_their_own_answers(model):
     network = load_network(model, threads=1)
     alone = [network.run(batch_of(count))[0] for count in range(1, 9)]
