@@ -28,7 +28,9 @@ Answer = Callable[[bytes], object]
 def peers(subjects: int, folder: Path, reference: Path | None) -> Mapping[str, Answer]:
     """Those that are here. folder: for their files. reference: see benchmarks.detect."""
     known = np.random.default_rng(0).standard_normal((subjects, 128))
-    found = {"our own loop after deepface's find, its datastore alone": find_of_deepface(known, folder / "datastore.pkl")}
+    found = {
+        "our own loop after deepface's find, its datastore alone": find_of_deepface(known, folder / "datastore.pkl")
+    }
     try:
         found |= {"face_recognition (dlib)": face_recognition(known)}
     except ImportError:

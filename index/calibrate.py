@@ -28,6 +28,8 @@ from index.trials import (
 
 FPIRS: Final = (0.1, 0.01, 0.001)
 
+_SOON: Final = 5_000  # trials where somebody waits for an answer: two seconds among 100,000 Subjects
+
 _STALE_FROM: Final = 1.5  # times the Subjects, or as many times fewer
 
 
@@ -58,8 +60,9 @@ class Calibration:
     **From the card**, where the gallery has too few Subjects: its own threshold for this FPIR, of the protocol with N
     nearest to the gallery's; T→T for a teacher, S→T for a student.
 
-    How many people are too few: `index.tail.trials_needed`. What thresholds rest on is measured once: an object stands
-    for one moment of the gallery. `report_progress` is called with the number of searches done. Raises ProbesInvalid.
+    most_trials: of the gallery's people. How many are too few: `index.tail.trials_needed`. What thresholds rest on is
+    measured once: an object stands for one moment of the gallery. `report_progress` is called with the number of
+    searches done. Raises ProbesInvalid.
     """
 
     def __init__(
@@ -68,10 +71,12 @@ class Calibration:
         card: ModelCard,
         probes: Probes | None = None,
         *,
+        most_trials: int = MOST_TRIALS,
         clock: Callable[[], datetime] = utc_now,
         report_progress: Advance = quietly,
     ) -> None:
         self._gallery, self._card, self._clock, self._report_progress = gallery, card, clock, report_progress
+        self._most_trials = most_trials
         self._stats = gallery.stats()
         self._tried = None if probes is None else probe_trials(gallery, probes, report_progress)
 
@@ -83,7 +88,9 @@ class Calibration:
     @cached_property
     def trials(self) -> Trials:
         """What strangers score: with this Model's probes where such were given, else with the Templates' model."""
-        return gallery_trials(self._gallery, self._report_progress) if self._tried is None else self._tried[0]
+        if self._tried is not None:
+            return self._tried[0]
+        return gallery_trials(self._gallery, self._report_progress, self._most_trials)
 
     @cached_property
     def mates(self) -> Mates | None:
@@ -119,7 +126,7 @@ class Calibration:
 
     def _enough(self, needed: int) -> bool:
         """Whether so many people can be tried; nobody is when it is plain that they cannot."""
-        return min(self.subjects, MOST_TRIALS) >= needed and self.trials.people >= needed
+        return min(self.subjects, self._most_trials) >= needed and self.trials.people >= needed
 
     @property
     def _today(self) -> str:
@@ -211,7 +218,8 @@ def current_thresholds(
     A stale one that was measured on probes, which are not at hand now, is moved to the new N for this time. Where the
     gallery is too small to tell how far, it stays in use with the reason to distrust it. Both up to ten times its N.
     """
-    calibration, stored = Calibration(gallery, card, clock=clock), gallery.thresholds(card.model_id)
+    calibration = Calibration(gallery, card, most_trials=_SOON, clock=clock)
+    stored = gallery.thresholds(card.model_id)
     rows = [_current(calibration, _of(stored, fpir), fpir) for fpir in fpirs]
     found = [row.threshold for row in rows if row.threshold and row.threshold.calibrated_on == "gallery"]
     if fresh := [threshold for threshold in found if threshold not in stored]:

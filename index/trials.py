@@ -55,14 +55,14 @@ class _Answers:
     """The Subject of `others`."""
 
 
-def gallery_trials(gallery: LocalGallery, report_progress: Advance = quietly) -> Trials:
+def gallery_trials(gallery: LocalGallery, report_progress: Advance = quietly, most: int = MOST_TRIALS) -> Trials:
     """Every Subject's oldest Template against all other Subjects: one trial a Subject.
 
     One, since photos of one person are not independent of each other. Nor are two Subjects who are each other's
     nearest, as those with the highest scores mostly are: their score is one score, and they are one group.
-    Of a gallery of more than 10,000 Subjects that many are tried, evenly spread from the first enrolled to the last.
+    Of a gallery of more than `most` Subjects that many are tried, evenly spread from the first enrolled to the last.
     """
-    ends = gallery.ends(MOST_TRIALS)
+    ends = gallery.ends(most)
     answers = _ask(gallery, ends.subject_ids, ends.oldest, report_progress)
     known = np.isfinite(answers.others)
     groups = _mutual(ends.subject_ids, answers.nearest)

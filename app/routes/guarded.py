@@ -35,7 +35,7 @@ class Photos:
 
     most: int
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Nothing to hand to the route."""
 
 

@@ -28,7 +28,7 @@ Threshold = Annotated[
 ]
 
 
-def _rule(fpir: Fpir = None, threshold: Threshold = None) -> Rule:
+async def _rule(fpir: Fpir = None, threshold: Threshold = None) -> Rule:
     if fpir is not None and threshold is not None:
         raise HTTPException(400, "Give `fpir` or `threshold`, not both.")
     return Rule(fpir, threshold)

@@ -37,11 +37,10 @@ def test_without_a_second_subject_nobody_is_tried(gallery, people):
     assert (found.people, len(found.scores), len(found.groups)) == (0, 0, 0)
 
 
-def test_of_a_large_gallery_some_are_tried_evenly_from_the_first_to_the_last(gallery, monkeypatch):
-    monkeypatch.setattr(trials, "MOST_TRIALS", 3)
+def test_of_a_large_gallery_some_are_tried_evenly_from_the_first_to_the_last(gallery):
     enrol(gallery, **{f"s{n}": [direction(1, n)] for n in range(9)})
     assert gallery.ends(3).subject_ids == ["s0", "s4", "s8"]
-    assert gallery_trials(gallery).people == 3
+    assert gallery_trials(gallery, most=3).people == 3
 
 
 def test_mates_are_the_newest_and_the_oldest_of_a_subject_that_has_several(gallery):
