@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from index import trials
 from index.gallery import LocalGallery
 from index.trials import Mates, Probes, gallery_mates, gallery_trials, miss_rate, probe_trials
 from tests.index.fakes import EAST, NORTH, SPACE, UP, direction, templates
