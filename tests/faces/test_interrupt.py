@@ -12,6 +12,7 @@ import os, signal, sys
 from pathlib import Path
 from faces.runtime import load_network
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
 one, other = (load_network(Path(sys.argv[1])) for _ in range(2))
 del one
 del other
