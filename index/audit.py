@@ -226,7 +226,7 @@ def _kept_faults(
     if kept is None or kept.seq == 0:
         return
     row = connection.execute("SELECT hash FROM audit WHERE seq = ?", (kept.seq,)).fetchone()
-    found = row[0] if row is not None else start.hash if kept.seq == start.seq else before.get(kept.seq)
+    found = {start.seq: start.hash, **before}.get(kept.seq) if row is None else row[0]
     if found is None and kept.seq < start.seq:
         yield f"Row {kept.seq}, the head that you kept, is in an archive: give that, too."
     elif found is None:

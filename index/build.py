@@ -258,9 +258,9 @@ class _Build:
         for person in {photo.subject_id for photo, _ in chosen}:
             places = [place for place, (photo, _) in enumerate(chosen) if photo.subject_id == person]
             around = look_around(self._gallery, person, rows[places], space=self._embedder.space)
-            for place, (own, other) in zip(places, ((near.own, near.other) for near in around), strict=True):
+            for place, near in zip(places, around, strict=True):
                 usable = chosen[place][1]
-                evidence = Evidence(usable.reasons, usable.several, own=own, other=other)
+                evidence = Evidence(usable.reasons, usable.several, own=near.own, other=near.other)
                 against = judge(evidence, "strict", self._threshold).refused
                 doubts[place] = tuple(dict.fromkeys((*usable.reasons, *against)))
         return doubts

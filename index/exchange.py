@@ -4,7 +4,6 @@ Lines of the file are the dataclasses below; embeddings lie beside them as fp16.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -114,11 +113,12 @@ def export_collection(store: Store, collection: str, path: Path, signer: Signer,
     Raises CollectionUnknown, GalleryExists, GalleryUnavailable, GalleryCorrupt.
     """
     elsewhere = "Choose another path for the export."
-    with new_file(path, "no export can be written", elsewhere) as part, part.open("wb") as file:
-        with Packing(file) as packing:
-            exported = store.read(lambda connection: _pack(connection, store, collection, packing, signer, path))
-        file.flush()
-        os.fsync(file.fileno())
+    with (
+        new_file(path, "no export can be written", elsewhere) as part,
+        part.open("wb") as file,
+        Packing(file) as packing,
+    ):
+        exported = store.read(lambda connection: _pack(connection, store, collection, packing, signer, path))
     body = {"subjects": exported.subjects, "templates": exported.templates, "signed_by": signer.public}
     store.audit(actor, "export", collection=collection, body=body)
     return exported

@@ -11,7 +11,7 @@ from index.errors import GalleryExists, GalleryUnavailable
 
 @contextmanager
 def new_file(path: Path, otherwise: str, elsewhere: str) -> Iterator[Path]:
-    """Where to write it; when the block ends well it is linked to `path`, and its folder synced.
+    """Where to write it; when the block ends well it is synced, linked to `path`, and its folder synced.
 
     otherwise: what it means when the disk refuses. elsewhere: what to do when there is a file already.
     Raises GalleryExists, before anything is written where it can; GalleryUnavailable in place of any OSError.
@@ -22,6 +22,7 @@ def new_file(path: Path, otherwise: str, elsewhere: str) -> Iterator[Path]:
             raise FileExistsError
         part.unlink(missing_ok=True)
         yield part
+        sync(part)
         os.link(part, path)  # unlike a rename, never replaces what is there
         sync(path.parent)
     except FileExistsError:

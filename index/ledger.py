@@ -1,7 +1,6 @@
 """The audit log of a store's file, read and archived without opening the store: no key is needed."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -71,8 +70,6 @@ def archive_log(path: Path, to: Path, before: datetime, now: datetime, *, actor:
                 last = Head(line.seq, line.hash)
         if last is None:
             raise AuditInvalid("no row of the audit log is from before", before.isoformat(), "There is nothing to do.")
-        file.flush()
-        os.fsync(file.fileno())
     with translated(path), closing(connect(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         rows = audit.cut(connection, last, actor=actor, at=_moment(now))
