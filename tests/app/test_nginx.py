@@ -5,13 +5,11 @@ import socket
 import ssl
 import string
 import subprocess
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.serve import bind
 from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
@@ -19,6 +17,7 @@ from faces.image import ImageLimits
 from index.keyring import Keyring
 from tests.app import parts
 from tests.app.parts import RED, photo
+from tests.ports import unused_port
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "nginx.conf.template"
 NAME = "faces.test"
@@ -79,8 +78,7 @@ def proxied(engine, gallery_path, certificate, token, tmp_path, monkeypatch):
 
 
 def nginx(folder, upstream, certificate):
-    with closing(bind("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = unused_port()
     values = {
         "HEIRLOOM_NAME": NAME, "HEIRLOOM_UPSTREAM": upstream, "HEIRLOOM_TLS": certificate, "HEIRLOOM_TLS_PORT": port,
     }  # fmt: skip

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from PIL import Image, ImageOps
 from app.schemas import IdentifyAnswer
 from demo.photos import PORTRAITS
 from tests.house.commands import commands
+from tests.ports import unused_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("app", "index")
@@ -27,9 +27,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = unused_port()
         url = f"http://127.0.0.1:{self.port}"
         self.environment = os.environ | {"PYTHONPATH": str(ROOT), "HEIRLOOM_PORT": str(self.port), "HEIRLOOM_URL": url}
         self.service: subprocess.Popen[bytes] | None = None
