@@ -23,16 +23,33 @@ class Ticket:
         self._lock = threading.Lock()
         self._awaited: Future[Any] | None = None
         self._cancelled = False
+        self._on_a_worker = False
+
+    def begin(self, workers: Workers, work: "Callable[[Ticket], Result]") -> "Future[Result] | None":
+        """The result to be of a whole request's work, on the thread of a worker that is free; None when none is.
+
+        Its Stages are run there one after the other, until others wait for their turn.
+        """
+
+        def on_a_worker() -> Result:
+            self._on_a_worker = True
+            return work(self)
+
+        return workers.begin(on_a_worker)
 
     def result(self, workers: Workers, stage: Stage[Item, Result], item: Item) -> Result:
-        """Submit an item and wait for its result.
+        """An item's result, once its turn has come.
 
         Raises ClientGone when cancelled, DeadlinePassed, WorkerLost, NotReady, and what was raised for the item.
         """
         with self._lock:
             if self._cancelled:
                 raise _gone(stage.name)
-            self._awaited = future = workers.submit(stage, item, self.deadline)
+            self._on_a_worker = self._on_a_worker and workers.keeps_turn(stage, self.deadline)
+            if not self._on_a_worker:
+                self._awaited = future = workers.submit(stage, item, self.deadline)
+        if self._on_a_worker:
+            return workers.run(stage, item)
         try:
             return future.result()
         except CancelledError:

@@ -65,6 +65,8 @@ class Line(Generic[Item, Result]):
 
     def drop_dead(self, now: float) -> None:
         """Out with what was cancelled, and with what has its deadline behind it: that fails with DeadlinePassed."""
+        if not self._entries:
+            return
         alive: deque[Entry[Item, Result]] = deque()
         for entry in self._entries:
             if entry.deadline >= now:

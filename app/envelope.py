@@ -49,6 +49,7 @@ from app.errors import (
 from app.logs import log_event
 from app.metrics import ERROR
 from app.schemas import ErrorAnswer, Problem
+from app.security import SCHEMES
 from faces.errors import (
     CardInvalid,
     DeviceUnavailable,
@@ -196,10 +197,10 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_error)
 
 
-def document_errors(app: FastAPI) -> None:
+def correct_document(app: FastAPI) -> None:
     """Leave out of the OpenAPI document what FastAPI says of requests that it refuses: 422, in a shape of its own.
 
-    Here they are 400, in the envelope.
+    Here they are 400, in the envelope. What FastAPI does not see is how keys are sent: that is added.
     """
     as_fastapi_has_it = app.openapi
 
@@ -211,6 +212,7 @@ def document_errors(app: FastAPI) -> None:
                     del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
             found.get("components", {}).get("schemas", {}).pop(name, None)
+        found["components"]["securitySchemes"] = {name: dict(scheme) for name, scheme in SCHEMES.items()}
         return found
 
     app.openapi = document  # type: ignore[method-assign]

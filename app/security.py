@@ -8,14 +8,14 @@ A service on loopback is open until its store has a key; from then on, and where
 import ipaddress
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
 
 from app.errors import KeyRequired, NotPermitted, RateLimited
 from app.ratelimit import RateLimit
@@ -28,8 +28,13 @@ DEFAULT_COLLECTION: Final = "default"
 ANYONE: Final = "anyone"
 """Stands in logs for a caller of an open service, where a key's id would be."""
 
-_BEARER: Final = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key: `hl_…`.")
-_HEADER: Final = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="x-api-key")
+SCHEMES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `hl_…`."},
+        "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
+)
+"""How the OpenAPI document says that a key is sent; either will do."""
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _SEND_ONE: Final = "Send one as `Authorization: Bearer hl_…` or `x-api-key: hl_…`."
 _HOUSEHOLD: Final = 64  # bits of an IPv6 address that tell one holder from another; the rest is the holder's choice
@@ -130,7 +135,7 @@ def anybody() -> Access:
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """A dependency that lets nobody by without one of these scopes, for the collection in the address.
+    """Lets nobody by without one of these scopes, for the collection in the address; see `app.routes.guarded`.
 
     everywhere: what is asked for concerns the whole store, so it takes a key for all collections.
     """
@@ -138,13 +143,8 @@ class Require:
     scopes: tuple[Scope, ...]
     everywhere: bool
 
-    async def __call__(
-        self,
-        request: Request,
-        _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-        _header: Annotated[str | None, Security(_HEADER)],
-    ) -> Caller:
-        return self.admit(request)
+    async def __call__(self) -> None:
+        """Nothing to hand to the route."""
 
     def admit(self, request: Request) -> Caller:
         """Asked twice of one request, it counts once. Raises NotPermitted, and the errors of `Access.admit`."""

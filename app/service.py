@@ -14,7 +14,7 @@ from app.admission import Admission
 from app.browsers import DOCS, Hosts, Origins, SecurityHeaders
 from app.document import NAMED, PREFIX, operation_id
 from app.engine import Engine
-from app.envelope import codes, document_errors, handle_errors
+from app.envelope import codes, correct_document, handle_errors
 from app.housekeeping import housekeeping
 from app.metrics import Measured, Meters
 from app.middleware import BodyLimit, Requests
@@ -90,7 +90,7 @@ def create_app(
     )
     app.state.service, app.state.access = service, trust.access
     handle_errors(app)
-    document_errors(app)
+    correct_document(app)
     app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)
     app.add_middleware(Origins, origins=trust.origins)
     app.add_middleware(Hosts, names=trust.hosts)

@@ -16,6 +16,7 @@ from index.gallery import By
 from index.store import Store
 
 _OUTSTANDING: Final = 4096
+_SOON: Final = 1.0  # seconds
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -44,6 +45,10 @@ class Trail:
             self._room.release()
             raise
         row.add_done_callback(lambda done: self._done(done, by, action))
+
+    def settle(self) -> None:
+        """For who reads the log: what was answered until now is in it, unless it cannot be written."""
+        self._store.settle(_SOON)
 
     def digest_of(self, subject_id: str) -> str:
         """What the audit log calls this Subject."""

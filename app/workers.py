@@ -16,6 +16,8 @@ _LOG: Final = logging.getLogger(__name__)
 _MOST_LOST: Final = 3  # workers in a row, or still hanging, before no good is to be expected
 _AGAIN: Final = "Try again; if it is this photo alone that fails, send another."
 
+_WHOLE: Final[Stage[Callable[[], Any], Any]] = Stage("a request", lambda works: [work() for work in works])
+
 Ran = Callable[[str, int, float], None]
 """Told of each run that ended well: its Stage, its items and its seconds."""
 
@@ -56,7 +58,7 @@ class Workers:
         self._clock = clock
         self._ran = ran
         self._changed = threading.Condition()  # guards all below, and that a future is answered once
-        self._lines: dict[Stage[Any, Any], Line[Any, Any]] = {stage: Line(stage) for stage in stages}
+        self._lines: dict[Stage[Any, Any], Line[Any, Any]] = {stage: Line(stage) for stage in (_WHOLE, *stages)}
         self._workers: set[_Worker] = set()
         self._lost: list[_Worker] = []
         self._lost_in_a_row = 0
@@ -91,6 +93,40 @@ class Workers:
             self._changed.notify()
         return future
 
+    def begin(self, work: Callable[[], Result]) -> "Future[Result] | None":
+        """The result to be of `work`, on a worker's thread; None when all have something to do.
+
+        Work of several Stages is so handed over once. Before each of them it is to call `keeps_turn`, and then `run`.
+        """
+        with self._changed:
+            busy = sum(bool(worker.running) for worker in self._workers) + sum(map(len, self._lines.values()))
+            if self._closed or busy >= self._count:
+                return None
+            return self.submit(_WHOLE, work)
+
+    def keeps_turn(self, stage: Stage[Any, Any], deadline: float) -> bool:
+        """May this thread, on which `work` was begun, run the Stage itself? Not past the deadline, nor before others.
+
+        If it may not, it is no worker any more but a caller like all others, and another worker takes its place.
+        """
+        worker = threading.current_thread()
+        assert isinstance(worker, _Worker)  # noqa: S101 - else nothing was begun on it
+        with self._changed:
+            now, others = self._clock(), any(map(len, self._lines.values()))
+            if worker in self._workers and deadline >= now and (self._closed or not others):
+                worker.stage, worker.since = stage.name, now
+                return True
+            self._workers.discard(worker)
+            self._hire()
+        return False
+
+    def run(self, stage: Stage[Item, Result], item: Item) -> Result:
+        """The result of one item, on this thread."""
+        began = self._clock()
+        (result,) = stage.run([item])
+        self._ran(stage.name, 1, self._clock() - began)
+        return result
+
     def supervise(self) -> None:
         """Answer who waits in vain, and put others in the place of workers that hang. To be called every so often."""
         with self._changed:
@@ -116,6 +152,8 @@ class Workers:
         with self._changed:
             left = [entry for worker in self._workers for entry in worker.running]
             left += [entry for line in self._lines.values() for entry in line.take_all()]
+            for worker in self._workers:
+                worker.running.clear()
             self._workers.clear()
             for entry in left:
                 entry.future.set_exception(
@@ -147,7 +185,7 @@ class Workers:
         except BaseException as reason:  # noqa: BLE001 - whatever ends this thread, those who wait for it are told
             _LOG.exception("a worker died at %s", worker.stage)
             with self._changed:
-                if worker in self._workers:
+                if worker in self._workers or worker.running:
                     self._lose(worker, WorkerLost, f"the worker died at {worker.stage}", type(reason).__name__)
 
     def _take(self, worker: _Worker) -> Batch[Any, Any] | None:
@@ -178,7 +216,8 @@ class Workers:
                 if worker in self._workers:
                     self._answer(worker, Batch(stage, (entry,)))
             return
-        self._ran(stage.name, len(entries), self._clock() - began)
+        if stage is not _WHOLE:
+            self._ran(stage.name, len(entries), self._clock() - began)
         self._settle(worker, entries, Future.set_result, results)
 
     def _settle(
@@ -190,7 +229,7 @@ class Workers:
     ) -> None:
         """Answer each entry with its value, unless the worker was given up: then they have had their answer."""
         with self._changed:
-            if worker not in self._workers:
+            if not worker.running:
                 return
             self._lost_in_a_row = 0
             for entry, value in zip(entries, values, strict=True):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from index.errors import (
     CollectionUnknown,
     GalleryBusy,
     GalleryCorrupt,
+    GalleryError,
     GalleryUnavailable,
 )
 from index.landing import new_file
@@ -182,7 +184,7 @@ class Store:
         body: Mapping[str, Any] = MappingProxyType({}),
     ) -> int:
         """The number of a new row of the audit log, durable on return. Raises AuditInvalid."""
-        return self.audit_soon(actor, action, collection=collection, subject_id=subject_id, body=body).result()
+        return self._audit(actor, action, collection, subject_id, body, awaited=True).result()
 
     def audit_soon(
         self,
@@ -194,6 +196,18 @@ class Store:
         body: Mapping[str, Any] = MappingProxyType({}),
     ) -> Future[int]:
         """The same, without waiting: for what has changed nothing, and must not stop when nothing can be written."""
+        return self._audit(actor, action, collection, subject_id, body, awaited=False)
+
+    def _audit(
+        self,
+        actor: str,
+        action: str,
+        collection: str,
+        subject_id: str | None,
+        body: Mapping[str, Any],
+        *,
+        awaited: bool,
+    ) -> Future[int]:
         at = self.clock().isoformat()
         return self._writer.submit(
             lambda connection: audit.append(
@@ -205,8 +219,14 @@ class Store:
                 subject_id=subject_id,
                 body=body,
                 at=at,
-            )
+            ),
+            awaited=awaited,
         )
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what was handed over is written; no longer than this, and not for what cannot be."""
+        with suppress(GalleryError, TimeoutError):
+            self._writer.submit(lambda _: None).result(seconds)
 
     def digest_of(self, subject_id: str) -> str:
         """What the audit log calls this Subject: 32 hex digits."""

@@ -1,12 +1,13 @@
 """One thread that writes: what arrives while the disk is busy shares the next commit.
 
 SQLite takes one writer at a time, and a durable commit waits for the disk. So writes queue up, and up to 256 of them
-are one transaction: many clients share one wait. Each job has a savepoint of its own, so that one that fails takes
-nothing of its neighbours with it.
+are one transaction: many clients share one wait. What nobody waits for gathers a while, and goes with the first that
+somebody does. Each job has a savepoint of its own, so that one that fails takes nothing of its neighbours with it.
 """
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -24,6 +25,9 @@ Job = Callable[[sqlite3.Connection], T]
 MOST_AT_ONCE: Final = 256
 """Jobs a commit."""
 
+GATHERED: Final = 0.05
+"""Seconds that a job waits for others to share its commit, when nobody waits for it."""
+
 _LASTING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """After these nothing that SQLite holds in memory is to be trusted, nor is anything tried twice."""
 
@@ -32,6 +36,7 @@ _LASTING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlit
 class _Task:
     job: Job[Any]
     alone: bool
+    awaited: bool = True
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -57,12 +62,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job[T]) -> "Future[T]":
+    def submit(self, job: Job[T], *, awaited: bool = True) -> "Future[T]":
         """Run `job` in a transaction; the future holds its result once that is durable, or the error of either.
 
+        awaited: False: nobody waits for the future, so the job may for GATHERED seconds wait for company.
         Raises GalleryUnavailable when the store is closed. The future raises GalleryBusy after five seconds.
         """
-        return self._put(_Task(job, alone=False))
+        return self._put(_Task(job, alone=False, awaited=awaited))
 
     def submit_alone(self, job: Job[T]) -> "Future[T]":
         """The same outside any transaction: for VACUUM and checkpoints."""
@@ -97,9 +103,10 @@ class Writer:
     def _batches(self) -> Iterator[list[_Task]]:
         """Tasks that share a commit: those that wait, in order, up to MOST_AT_ONCE; or one that is to run alone."""
         batch: list[_Task] = []
+        due = 0.0  # when a batch is to be written that nobody waits for
         while True:
             try:
-                task = self._tasks.get(block=not batch)
+                task = self._next(batch, due)
             except Empty:
                 yield batch
                 batch = []
@@ -109,10 +116,19 @@ class Writer:
                 batch = []
             if task is None:
                 return
+            due = due if batch else time.monotonic() + GATHERED
             batch.append(task)
             if task.alone or len(batch) == MOST_AT_ONCE:
                 yield batch
                 batch = []
+
+    def _next(self, batch: list[_Task], due: float) -> _Task | None:
+        """What comes next. Raises Empty when the batch is not to wait for it."""
+        if not batch:
+            return self._tasks.get()
+        if any(task.awaited for task in batch):
+            return self._tasks.get(block=False)
+        return self._tasks.get(timeout=max(due - time.monotonic(), 0))
 
     def _finish(self, batch: list[_Task]) -> None:
         if not batch:

@@ -41,6 +41,7 @@ def list_audit(
 ) -> AuditAnswer:
     """Rows of the log, newest first. It knows a Subject by a keyed digest alone, even one that was forgotten."""
     store = service.engine.gallery.store
+    service.engine.trail.settle()
     listed = {"list": "audit", "collection": collection, "action": action, "subject_id": subject_id}
     before = None if cursor is None else int(read_cursor(cursor, listed, store.digest_of))
     subject = None if subject_id is None else store.digest_of(subject_id)
@@ -71,6 +72,7 @@ def verify_audit(
 ) -> AuditVerdict:
     """Check every row against the chain of hashes, and the chain against a head that was kept. Reads the whole log."""
     kept = None if head is None else audit.parse_head(head)
+    service.engine.trail.settle()
     problems_, last = service.engine.gallery.store.read(
         lambda connection: (audit.verify(connection, kept), audit.head(connection))
     )

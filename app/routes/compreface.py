@@ -17,7 +17,7 @@ from app.enrolment import Sent, enrol_photos
 from app.routes.compreface_photos import Answer, File, OptionsDep, Shown, Source, Target, shown_faces
 from app.routes.guarded import Guarded, Photos
 from app.routes.identify import record
-from app.routes.service import COLLECTION, ByDep, CollectionDep, ServiceDep
+from app.routes.service import COLLECTION, ByDep, Call, CallDep, CollectionDep
 from app.security import Access, require
 from app.view import Rule
 from faces.errors import FacesError
@@ -63,23 +63,20 @@ _Count = Annotated[int, Query(ge=1, le=_MOST)]
 @router.post("/recognition/recognize", dependencies=[_IDENTIFY])
 async def recognize(
     file: File,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     options: OptionsDep,
     prediction_count: _Count = 1,
 ) -> Answer:
     if "calculator" in options.face_plugins:
-        require("admin").admit(request)  # as of POST /v1/embed
+        require("admin").admit(call.request)  # as of POST /v1/embed
 
     def work(ticket: Ticket) -> Answer:
-        view = service.engine.view(collection, ticket)
+        view = call.view(ticket)
         threshold = view.threshold(Rule())
         shown = shown_faces(view, file, options)
         vectors = shown.embedded()
         near = view.stages.search(vectors, prediction_count).candidates
-        _record(service, by, shown, near, threshold)
+        _record(call, shown, near, threshold)
         return shown.answer(
             [
                 shown.face(number, vector, subjects=said.subjects_of(found, threshold.value, prediction_count))
@@ -87,17 +84,17 @@ async def recognize(
             ]
         )
 
-    return await service.computed(request, work, None)
+    return await call.computed(work)
 
 
-def _record(service: ServiceDep, by: ByDep, shown: Shown, near: Any, threshold: Threshold) -> None:
+def _record(call: Call, shown: Shown, near: Any, threshold: Threshold) -> None:
     looked, view = shown.looked, shown.view
     faces = tuple(
         FoundFace(looked.faces[number], looked.qualities[number], tuple(found), decide(found, threshold))
         for number, found in zip(shown.numbers, near, strict=True)
     )
     found = Identified(view.gallery.stats(), looked.width, looked.height, faces)
-    record(service.engine.trail, by, view.gallery.collection, service.engine.answered(view, found, {}))
+    record(call, call.engine.answered(view, found, {}))
 
 
 class _Embeddings(Schema):
@@ -107,14 +104,11 @@ class _Embeddings(Schema):
 @router.post("/recognition/embeddings/recognize", dependencies=[_IDENTIFY])
 async def recognize_embeddings(
     asked: _Embeddings,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     prediction_count: _Count = 1,
 ) -> Answer:
     def work(ticket: Ticket) -> Answer:
-        view = service.engine.view(collection, ticket)
+        view = call.view(ticket)
         threshold = view.threshold(Rule()).value
         try:
             rows = np.array(asked.embeddings, np.float32)
@@ -124,7 +118,7 @@ async def recognize_embeddings(
             raise said.refusal("embeddings", "not of one length") from None
         near = view.gallery.search(vectors, prediction_count, space=view.active.card.space)
         body = {"model_id": view.active.card.model_id, "faces": len(near)}
-        service.engine.trail.note(by, "identify_embeddings", collection.collection, body)
+        call.note("identify_embeddings", body)
         return {
             "result": [
                 {"embedding": row, "similarities": said.subjects_of(found, threshold, prediction_count)}
@@ -132,7 +126,7 @@ async def recognize_embeddings(
             ]
         }
 
-    return await service.computed(request, work, None)
+    return await call.computed(work)
 
 
 class _Subject(Schema):
@@ -175,18 +169,15 @@ def delete_subjects(collection: CollectionDep, by: ByDep) -> Answer:
 @router.post("/recognition/faces", status_code=201, dependencies=[_ENROL])
 async def add_face(
     file: File,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     subject: Annotated[str, Query(min_length=1, max_length=500)],
 ) -> Answer:
     def work(ticket: Ticket) -> Answer:
-        view = service.engine.view(collection, ticket)
-        (face,), _ = enrol_photos(view, subject, [Sent("file", file)], service.engine.guard, by, create=True)
+        view = call.view(ticket)
+        (face,), _ = enrol_photos(view, subject, [Sent("file", file)], call.engine.guard, call.by, create=True)
         return {"image_id": str(face.template_id), "subject": subject}
 
-    return await service.computed(request, work, None)
+    return await call.computed(work, writes=True)
 
 
 @router.get("/recognition/faces", dependencies=[_READ])
@@ -245,22 +236,19 @@ def download(image_id: _ImageId) -> Answer:
 async def verify_face(
     image_id: _ImageId,
     file: File,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     options: OptionsDep,
 ) -> Answer:
     number = _number(image_id)
 
     def work(ticket: Ticket) -> Answer:
-        view = service.engine.view(collection, ticket)
+        view = call.view(ticket)
         threshold = view.threshold(Rule()).value
-        subject_id = collection.owner(number)
+        subject_id = view.gallery.owner(number)
         shown = shown_faces(view, file, options)
-        scores = collection.compare(shown.embedded(), number, space=view.active.card.space)
+        scores = view.gallery.compare(shown.embedded(), number, space=view.active.card.space)
         body = {"model_id": view.active.card.model_id, "faces": len(scores)}
-        service.engine.trail.note(by, "verify", collection.collection, body, subject_id=subject_id)
+        call.note("verify", body, subject_id=subject_id)
         return shown.answer(
             [
                 shown.face(face, subject=subject_id, similarity=said.similarity(one.score, threshold))
@@ -268,21 +256,18 @@ async def verify_face(
             ]
         )
 
-    return await service.computed(request, work, None)
+    return await call.computed(work)
 
 
 @router.post("/verification/verify", dependencies=[_IDENTIFY, Depends(Photos(2))])
 async def verify(
     source_image: Source,
     target_image: Target,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     options: OptionsDep,
 ) -> Answer:
     def work(ticket: Ticket) -> Answer:
-        view = service.engine.view(collection, ticket)
+        view = call.view(ticket)
         threshold = view.threshold(Rule()).value
         source = shown_faces(view, source_image, options, "source_image")
         target = shown_faces(view, target_image, options, "target_image")
@@ -293,21 +278,19 @@ async def verify(
             for number, score in zip(target.numbers, scores, strict=True)
         ]
         matches.sort(key=lambda match: -match["similarity"])
-        service.engine.trail.note(by, "verify", collection.collection, {"model_id": view.active.card.model_id})
+        call.note("verify", {"model_id": view.active.card.model_id})
         return target.answer([{"source_image_face": source.face(source.numbers[0]), "face_matches": matches}])
 
-    return await service.computed(request, work, None)
+    return await call.computed(work)
 
 
 @router.post("/detection/detect", dependencies=[_IDENTIFY])
-async def detect(
-    file: File, service: ServiceDep, collection: CollectionDep, request: Request, options: OptionsDep
-) -> Answer:
+async def detect(file: File, call: CallDep, options: OptionsDep) -> Answer:
     def work(ticket: Ticket) -> Answer:
-        shown = shown_faces(service.engine.view(collection, ticket), file, options)
+        shown = shown_faces(call.view(ticket), file, options)
         return shown.answer([shown.face(number) for number in shown.numbers])
 
-    return await service.computed(request, work, None)
+    return await call.computed(work)
 
 
 def _number(image_id: str) -> int:

@@ -1,13 +1,13 @@
 """The faces of a photo, and their embeddings, without asking who they are."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from app.admission import Ticket
 from app.envelope import problems
 from app.routes.examples import INVALID, LOOKING
 from app.routes.guarded import Guarded, guarded_problems
 from app.routes.parameters import Photo
-from app.routes.service import ByDep, ServiceDep, Timeout
+from app.routes.service import CallDep
 from app.schemas_photos import DetectAnswer, DetectedFace, EmbedAnswer, EmbeddedFace
 from app.security import require
 from index.answers import ImageAnswer, ModelAnswer
@@ -16,32 +16,29 @@ router = APIRouter(prefix="/v1", tags=["detect"], route_class=Guarded, responses
 
 
 @router.post("/detect", dependencies=[Depends(require("identify"))], responses=problems(INVALID, *LOOKING))
-async def detect(
-    image: Photo, service: ServiceDep, request: Request, by: ByDep, timeout: Timeout = None
-) -> DetectAnswer:
+async def detect(image: Photo, call: CallDep) -> DetectAnswer:
     """Where the faces are, and how good their pictures."""
 
     def work(ticket: Ticket) -> DetectAnswer:
-        looked = service.engine.view(service.engine.gallery, ticket).look(image.file.read)
+        looked = call.view(ticket).look(image.file.read)
         size = ImageAnswer(width=looked.width, height=looked.height)
-        return DetectAnswer(request_id=by.request_id, image=size, faces=DetectedFace.all_of(looked))
+        return DetectAnswer(request_id=call.by.request_id, image=size, faces=DetectedFace.all_of(looked))
 
-    return await service.computed(request, work, timeout)
+    return await call.computed(work)
 
 
 @router.post("/embed", dependencies=[Depends(require("admin"))], responses=problems(INVALID, *LOOKING))
-async def embed(image: Photo, service: ServiceDep, request: Request, by: ByDep, timeout: Timeout = None) -> EmbedAnswer:
+async def embed(image: Photo, call: CallDep) -> EmbedAnswer:
     """The embedding of every face. It is what a gallery keeps of a person, so it takes a key with the scope `admin`."""
-    engine = service.engine
 
     def work(ticket: Ticket) -> EmbedAnswer:
-        view = engine.view(engine.gallery, ticket)
+        view = call.view(ticket)
         looked = view.look(image.file.read)
         vectors = view.stages.embed(looked.crops)
         body = {"model_id": view.active.card.model_id, "faces": len(vectors)}
-        engine.trail.note(by, "embed", engine.gallery.collection, body)
+        call.note("embed", body)
         return EmbedAnswer(
-            request_id=by.request_id,
+            request_id=call.by.request_id,
             model=ModelAnswer.of(view.active.card),
             image=ImageAnswer(width=looked.width, height=looked.height),
             faces=[
@@ -50,4 +47,4 @@ async def embed(image: Photo, service: ServiceDep, request: Request, by: ByDep, 
             ],
         )
 
-    return await service.computed(request, work, timeout)
+    return await call.computed(work)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, File, Path, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Path, Response, UploadFile
 
 from app.admission import Ticket
-from app.engine import Engine
 from app.enrolment import Sent, enrol_photos
 from app.envelope import problems
 from app.errors import EnrolmentRefused, RepeatRefused, RepeatTooEarly
@@ -14,7 +13,7 @@ from app.idempotency import IdempotencyKey, Repeatable, Reply, fingerprint, resp
 from app.routes.examples import BAD_SUBJECT, COMPUTING, LOOKING, NO_FACE, NO_SUBJECT, OTHER_SPACE, READING, WRITING
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
 from app.routes.parameters import Photo, SubjectPath, TemplatePath
-from app.routes.service import ByDep, CollectionDep, ServiceDep, Timeout
+from app.routes.service import ByDep, Call, CallDep, CollectionDep
 from app.schemas_gallery import (
     DroppedAnswer,
     EnrolmentAnswer,
@@ -26,7 +25,6 @@ from app.schemas_gallery import (
 )
 from app.security import require
 from index.errors import NegativeUnknown, TemplateUnknown
-from index.gallery import By, LocalGallery
 
 router = APIRouter(tags=["faces"], route_class=Guarded, responses=guarded_problems())
 
@@ -62,34 +60,27 @@ _Images = Annotated[
 async def enrol_faces(
     subject_id: SubjectPath,
     images: _Images,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     idempotency_key: IdempotencyKey = None,
-    timeout: Timeout = None,
 ) -> Response:
     """Enrol the face that each photo is of. Those that cannot be are rejected with reasons; the others are durable."""
-    engine = service.engine
     photos = [Sent(image.filename or "", image.file.read) for image in images]
 
     def work(ticket: Ticket) -> Reply:
         if idempotency_key is None:
-            return _enrolled(engine, collection, subject_id, photos, by, ticket)
-        scope = scope_of(by.actor, request.method, request.url.path)
+            return _enrolled(call, ticket, subject_id, photos)
+        scope = scope_of(call.by.actor, call.request.method, call.request.url.path)
         again = Repeatable(scope, idempotency_key, fingerprint(_content(images)))
-        return engine.once.answer(again, lambda: _enrolled(engine, collection, subject_id, photos, by, ticket))
+        return call.engine.once.answer(again, lambda: _enrolled(call, ticket, subject_id, photos))
 
-    return response_of(await service.computed(request, work, timeout))
+    return response_of(await call.computed(work, writes=True))
 
 
-def _enrolled(
-    engine: Engine, collection: LocalGallery, subject_id: str, photos: list[Sent], by: By, ticket: Ticket
-) -> Reply:
-    view = engine.view(collection, ticket)
-    enrolled, rejected = enrol_photos(view, subject_id, photos, engine.guard, by)
+def _enrolled(call: Call, ticket: Ticket, subject_id: str, photos: list[Sent]) -> Reply:
+    view = call.view(ticket)
+    enrolled, rejected = enrol_photos(view, subject_id, photos, call.engine.guard, call.by)
     counts = {"model_id": view.active.card.model_id, "enrolled": len(enrolled), "rejected": len(rejected)}
-    engine.trail.note(by, "enrol_photos", collection.collection, counts, subject_id=subject_id)
+    call.note("enrol_photos", counts, subject_id=subject_id)
     return Reply(201, EnrolmentAnswer.of(subject_id, enrolled, rejected).model_dump_json())
 
 
@@ -131,22 +122,20 @@ def forget_face(
 async def add_negative(
     subject_id: SubjectPath,
     image: Photo,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
-    timeout: Timeout = None,
+    call: CallDep,
 ) -> NegativeAnswer:
     """This is *not* that Subject, though it was taken for it: from now on a face nearer to this photo is not."""
 
     def work(ticket: Ticket) -> NegativeAnswer:
+        view, collection = call.view(ticket), call.collection
         collection.subject(subject_id)
-        view = service.engine.view(collection, ticket)
         card, face = view.active.card, view.one_face(image.file.read, "image")
-        number = collection.add_negative(subject_id, face.embedding, space=card.space, model_id=card.model_id, actor=by)
+        number = collection.add_negative(
+            subject_id, face.embedding, space=card.space, model_id=card.model_id, actor=call.by
+        )
         return NegativeAnswer(negative_id=str(number))
 
-    return await service.computed(request, work, timeout)
+    return await call.computed(work, writes=True)
 
 
 @router.get("/subjects/{subject_id}/negatives", dependencies=[_READ], responses=problems(*READING, NO_SUBJECT))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from app.admission import Ticket
 from app.engine import Answered
@@ -10,11 +10,9 @@ from app.envelope import problems
 from app.routes.examples import DECIDING, LOOKING, READING
 from app.routes.guarded import Guarded, guarded_problems
 from app.routes.parameters import Photo, RuleDep, TopK
-from app.routes.service import ByDep, CollectionDep, ServiceDep, Timeout
+from app.routes.service import Call, CallDep
 from app.schemas import IdentifyAnswer
 from app.security import require
-from app.trail import Trail
-from index.gallery import By
 
 router = APIRouter(tags=["identify"], route_class=Guarded, responses=guarded_problems())
 
@@ -31,32 +29,28 @@ _OnlyGood = Annotated[
 )
 async def identify(
     image: Photo,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     rule: RuleDep,
     top_k: TopK = 5,
     only_good: _OnlyGood = False,
-    timeout: Timeout = None,
 ) -> IdentifyAnswer:
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
-    engine = service.engine
+    engine, collection, by = call.engine, call.collection, call.by
 
     def work(ticket: Ticket) -> IdentifyAnswer:
         """What waits holds no photo in memory: the form keeps a large one in a temporary file."""
         answered = engine.identify(image.file.read, top_k, ticket, gallery=collection, rule=rule, only_good=only_good)
-        record(engine.trail, by, collection.collection, answered)
+        record(call, answered)
         shadow = engine.changeover.shadow
         if collection is engine.gallery and shadow.wants(by.request_id):
             image.file.seek(0)
             shadow.offer(by.request_id, image.file.read(), answered.active, answered.found)
         return IdentifyAnswer.answering(answered, by.request_id)
 
-    return await service.computed(request, work, timeout)
+    return await call.computed(work)
 
 
-def record(trail: Trail, by: By, collection: str, answered: Answered) -> None:
+def record(call: Call, answered: Answered) -> None:
     """A row of the audit log for each Subject that a face was taken for; one row where nobody was recognised."""
     faces = answered.found.faces
     known = dict.fromkeys(face.decision.subject_id for face in faces if face.decision.subject_id is not None)
@@ -68,4 +62,4 @@ def record(trail: Trail, by: By, collection: str, answered: Answered) -> None:
     }
     rows: list[str | None] = [*list(known)[:_MOST_ROWS]]
     for subject_id in rows or [None]:
-        trail.note(by, "identify", collection, body, subject_id=subject_id)
+        call.note("identify", body, subject_id=subject_id)

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio.to_thread
 from fastapi import Depends, Header, Path, Request
@@ -13,6 +13,7 @@ from app.admission import Admission, Ticket
 from app.engine import Engine
 from app.metrics import Meters
 from app.security import Caller
+from app.view import View
 from index.gallery import By, LocalGallery
 
 Result = TypeVar("Result")
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 COLLECTION: Final = "collection"
 """What stands for it in an address."""
 
-Timeout = Annotated[
+_Timeout = Annotated[
     float | None,
     Header(alias="x-timeout", gt=0, description="Seconds after which you have no use for an answer."),
 ]
@@ -35,15 +36,42 @@ class Service:
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set as soon as the service was told to stop: it is not ready any more."""
 
-    async def computed(self, request: Request, work: Callable[[Ticket], Result], timeout: float | None) -> Result:
-        """What `work` returns on a thread of its own, if there is room for it; off the event loop.
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request for something that has to be computed."""
+
+    service: Service
+    collection: LocalGallery
+    by: By
+    request: Request
+    timeout: float | None
+
+    @property
+    def engine(self) -> Engine:
+        return self.service.engine
+
+    def view(self, ticket: Ticket) -> View:
+        """What the work of this request works with."""
+        return self.engine.view(self.collection, ticket)
+
+    def note(self, action: str, body: Mapping[str, Any], *, subject_id: str | None = None) -> None:
+        """A row of the audit log; see `Trail.note`."""
+        self.engine.trail.note(self.by, action, self.collection.collection, body, subject_id=subject_id)
+
+    async def computed(self, work: Callable[[Ticket], Result], *, writes: bool = False) -> Result:
+        """What `work` returns on another thread, if there is room for it; off the event loop.
+
+        writes: it waits for the disk, which must not keep a worker from others' photos: it has a thread of its own.
         A client that goes away cancels the Ticket, and what was not begun for it is never computed.
         Raises Overloaded, and what `work` raises.
         """
-        with self.admission.enter(timeout) as ticket:
-            watching = asyncio.create_task(_cancel_when_gone(request, ticket))
+        with self.service.admission.enter(self.timeout) as ticket:
+            watching = asyncio.create_task(_cancel_when_gone(self.request, ticket))
             try:
+                begun = None if writes else ticket.begin(self.engine.stages.workers, work)
+                if begun is not None:
+                    return await asyncio.wrap_future(begun)
                 return await anyio.to_thread.run_sync(work, ticket)
             finally:
                 watching.cancel()
@@ -94,8 +122,13 @@ async def named_collection(
     """For routers under /v1/collections/{collection}: tells the document of it. Who needs it takes CollectionDep."""
 
 
+async def _call(request: Request, timeout: _Timeout = None) -> Call:
+    return Call(await _service(request), await _collection(request), await _by(request), request, timeout)
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 RequestId = Annotated[str, Depends(_request_id)]
 Actor = Annotated[str, Depends(_actor)]
 ByDep = Annotated[By, Depends(_by)]
 CollectionDep = Annotated[LocalGallery, Depends(_collection)]
+CallDep = Annotated[Call, Depends(_call)]

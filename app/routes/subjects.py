@@ -130,6 +130,7 @@ def export_held(
     embeddings: Annotated[bool, Query(description="With the embeddings, too.")] = False,
 ) -> ExportAnswer:
     """All that is held on a Subject in this collection, and what was done with it: what the person may ask for."""
+    service.engine.trail.settle()
     held = export_subject(collection.store, subject_id, embeddings=embeddings)
     if collection.collection not in held["collections"]:
         raise SubjectUnknown(NO_SUBJECT.what, subject_id, NO_SUBJECT.remedy)

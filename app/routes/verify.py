@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
 
 from app.admission import Ticket
 from app.envelope import problems
 from app.routes.examples import DECIDING, LOOKING, NO_FACE, NO_SUBJECT, READING
 from app.routes.guarded import Guarded, Photos, guarded_problems
 from app.routes.parameters import Photo, RuleDep
-from app.routes.service import ByDep, CollectionDep, ServiceDep, Timeout
+from app.routes.service import CallDep
 from app.schemas_photos import VerifiedFace, VerifyAnswer, verdict
 from app.security import require
 from app.view import Rule, View
@@ -26,10 +26,7 @@ router = APIRouter(tags=["verify"], route_class=Guarded, responses=guarded_probl
 )
 async def verify(
     image: Photo,
-    service: ServiceDep,
-    collection: CollectionDep,
-    request: Request,
-    by: ByDep,
+    call: CallDep,
     rule: RuleDep,
     reference: Annotated[
         UploadFile | None, File(description="The photo to compare with; or give `subject_id`.")
@@ -37,7 +34,6 @@ async def verify(
     subject_id: Annotated[
         str | None, Form(min_length=1, max_length=500, description="The Subject to compare with; or give `reference`.")
     ] = None,
-    timeout: Timeout = None,
 ) -> VerifyAnswer:
     """Compare the face that a photo is of with that of another photo, or with a Subject's nearest Template.
 
@@ -46,20 +42,19 @@ async def verify(
     """
     if (reference is None) == (subject_id is None):
         raise HTTPException(400, "Give `reference` or `subject_id`: one of them.")
-    engine = service.engine
 
     def work(ticket: Ticket) -> VerifyAnswer:
-        view = engine.view(collection, ticket)
+        view = call.view(ticket)
         if subject_id is not None:
-            answer = _against_subject(view, image, subject_id, rule, by.request_id)
+            answer = _against_subject(view, image, subject_id, rule, call.by.request_id)
         else:
             assert reference is not None  # noqa: S101 - one of the two
-            answer = _against_photo(view, image, reference, rule, by.request_id)
+            answer = _against_photo(view, image, reference, rule, call.by.request_id)
         body = {"model_id": view.active.card.model_id, "match": int(answer.decision.match)}
-        engine.trail.note(by, "verify", collection.collection, body, subject_id=subject_id)
+        call.note("verify", body, subject_id=subject_id)
         return answer
 
-    return await service.computed(request, work, timeout)
+    return await call.computed(work)
 
 
 def _against_photo(view: View, image: UploadFile, reference: UploadFile, rule: Rule, request_id: str) -> VerifyAnswer:

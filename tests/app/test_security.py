@@ -14,7 +14,7 @@ from app.errors import KeyNeeded
 from app.middleware import BodyLimit, Requests
 from app.ratelimit import Rate, RateLimit
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos
-from app.security import Access, Require, anybody, require
+from app.security import Access, anybody, require
 from app.service import create_app
 from app.settings import Settings
 from app.trust import Trust, trust_of
@@ -228,7 +228,7 @@ def test_every_address_but_health_asks_who_is_there():
 
 
 def asks_who_is_there(route):
-    return isinstance(route, Guarded) and any(isinstance(each.call, Require) for each in route.dependant.dependencies)
+    return isinstance(route, Guarded) and bool(route.requires)
 
 
 @pytest.mark.parametrize(("keyring", "status"), [(Keys(ENROL), 403), (Keys(), 401)], ids=["no scope", "no key"])

@@ -1,7 +1,10 @@
 """Whatever is done leaves a row in the audit log: who, in which request, to whom; no name, image or vector."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from app.trail import Trail
@@ -80,7 +83,7 @@ def test_a_full_disk_stops_enrolment_and_no_search(client, gallery, monkeypatch,
         raise GalleryUnavailable("database or disk is full", "colours.heirloom", "Make room.")
 
     submit = gallery.store._writer.submit
-    monkeypatch.setattr(gallery.store._writer, "submit", lambda _: submit(full))
+    monkeypatch.setattr(gallery.store._writer, "submit", lambda _, **how: submit(full, **how))
     answer = client.post("/identify", files={"image": photo(RED)})
     assert answer.json()["faces"][0]["decision"]["subject_id"] == "red"
     refused = client.post("/v1/subjects/red/faces", files={"images": photo(BLUE)})
@@ -95,3 +98,29 @@ def test_whoever_brings_more_rows_than_may_be_on_their_way_waits(gallery):
     assert gallery.store.audit("ada", "last") > 5
     found = gallery.store.read(lambda connection: audit.entries(connection, 10, action="test"))
     assert [entry.body["request_id"] for entry in reversed(found)] == ["0", "1", "2", "3", "4"]
+
+
+def test_enrolments_that_wait_for_the_disk_keep_no_worker_from_a_search(url, gallery):
+    """There is one worker, and the store's writer is held: both enrolments wait, and whoever asks is answered."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection):
+        inside.set()
+        assert go_on.wait(60)
+
+    def enrol(subject_id):
+        files = {"images": photo(BLUE)}
+        return httpx.post(f"{url}/v1/subjects/{subject_id}/faces", files=files, timeout=60)
+
+    httpx.post(f"{url}/v1/subjects", json={"subject_id": "ada"}).raise_for_status()
+    gallery.store._writer.submit_alone(hold)
+    assert inside.wait(60)
+    with ThreadPoolExecutor(2) as pool:
+        enrolled = [pool.submit(enrol, subject_id) for subject_id in ("ada", "red")]
+        try:
+            parts.wait_until(lambda: gallery.store._writer._tasks.qsize() == 2)
+            assert httpx.post(f"{url}/identify", files={"image": photo(RED)}, timeout=60).status_code == 200
+            assert not any(each.done() for each in enrolled)
+        finally:
+            go_on.set()
+        assert [each.result(60).status_code for each in enrolled] == [201, 201]

@@ -78,6 +78,32 @@ def test_jobs_that_wait_share_a_commit(writer, file):
     assert numbers(file) == list(range(MOST_AT_ONCE + 1))
 
 
+def test_what_nobody_waits_for_goes_with_the_first_that_somebody_does(writer, file, monkeypatch):
+    monkeypatch.setattr("index.writer.GATHERED", 3600.0)
+    statements: list[str] = []
+    writer._connection.set_trace_callback(statements.append)
+    early = [writer.submit(put(number), awaited=False) for number in (1, 2)]
+    assert not any(future.done() for future in early)
+    writer.submit(put(3)).result()
+    assert all(future.done() for future in early)
+    assert numbers(file) == [1, 2, 3]
+    assert statements.count("COMMIT") == 1
+
+
+def test_what_nobody_waits_for_is_written_soon_and_by_itself(writer, file):
+    futures = [writer.submit(put(number), awaited=False) for number in (1, 2)]
+    assert [future.result(60) for future in futures] == [1, 2]
+    assert numbers(file) == [1, 2]
+
+
+def test_what_gathers_is_written_before_the_writer_closes(file, monkeypatch):
+    monkeypatch.setattr("index.writer.GATHERED", 3600.0)
+    writer = Writer(file)
+    writer.submit(put(1), awaited=False)
+    writer.close()
+    assert numbers(file) == [1]
+
+
 def test_a_job_that_fails_takes_nothing_of_its_neighbours_with_it(writer, file):
     def half(connection: sqlite3.Connection) -> None:
         put(100)(connection)
