@@ -112,10 +112,9 @@ class LocalGallery:
 
     def search(self, probes: Vectors, k: int, *, space: Space) -> list[list[Candidate]]:
         """See Gallery. Besides, raises GalleryCorrupt when another process left damaged rows."""
-        self.require_space(space)
+        vectors = self._comparable(probes, space)
         if k < 1:
             raise ProbesInvalid("the number of Candidates must be at least 1", k, "Ask for one or more.")
-        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
         snapshot = self._cache.current()
         while (found := self._named(vectors, snapshot.search(vectors, k, self._cache.engine(snapshot)))) is None:
             snapshot = self._later_than(snapshot)
@@ -126,14 +125,12 @@ class LocalGallery:
 
         Raises SpaceMismatch, ProbesInvalid, SubjectUnknown.
         """
-        self.require_space(space)
-        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
+        vectors = self._comparable(probes, space)
         return self.store.read(lambda connection: candidates.of_one(connection, self._of, subject_id, vectors))
 
     def compare(self, probes: Vectors, template_id: int, *, space: Space) -> list[Candidate]:
         """How near each probe (n, dim) is to one Template. Raises SpaceMismatch, ProbesInvalid, TemplateUnknown."""
-        self.require_space(space)
-        vectors = unit_rows(probes, self.space.dim, ProbesInvalid)
+        vectors = self._comparable(probes, space)
         return self.store.read(lambda connection: candidates.of_template(connection, self._of, template_id, vectors))
 
     # Subjects and their Templates.
@@ -376,6 +373,11 @@ class LocalGallery:
         return unit_rows(
             np.stack([template.embedding for template in enrolment.templates]), self.space.dim, TemplatesInvalid
         )
+
+    def _comparable(self, probes: Vectors, space: Space) -> Vectors:
+        """Raises SpaceMismatch, ProbesInvalid."""
+        self.require_space(space)
+        return unit_rows(probes, self.space.dim, ProbesInvalid)
 
     def _named(self, probes: Vectors, found: list[list[Hit]]) -> list[list[Candidate]] | None:
         """Hits as Candidates. None: one of their Subjects is no longer there."""
