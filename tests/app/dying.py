@@ -13,6 +13,7 @@ from typing import Any
 
 import app.changeover
 import app.engine
+import app.gatekeeper
 import app.loading
 import app.thresholds
 from app.cli import main
@@ -28,12 +29,17 @@ MOMENTS = {
 }
 """Where to look, at what, before or after it runs."""
 
+OF_THE_GATE = {
+    "some photos were measured": (app.gatekeeper.Hearing, "hear", "after"),
+    "the verdict is about to be given": (app.gatekeeper.Gatekeeper, "close", "before"),
+}
+
 
 def die_at(action: str, moment: str) -> None:
-    """Once the Changeover was asked for `action` (activate, roll_back), the moment is the last."""
+    """Once the Changeover was asked for `action` (activate, roll_back, hear), the moment is the last."""
     armed = False
     asked: Callable[..., Any] = getattr(app.changeover.Changeover, action)
-    place, name, side = MOMENTS[moment]
+    place, name, side = (MOMENTS | OF_THE_GATE)[moment]
     act: Callable[..., Any] = getattr(place, name)
 
     def arm(*arguments: Any, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from app.engine import open_engine
 from app.errors import NoPreviousModel, ServiceUnreachable
 from index.gallery import open_gallery
 from tests.app import parts
-from tests.app.dying import MOMENTS
+from tests.app.dying import MOMENTS, OF_THE_GATE
 from tests.app.programs import serving
 
 
@@ -156,9 +156,24 @@ def test_killed_on_the_way_back_too(gallery_path, models, tmp_path, moment):
     assert models_after_a_restart(tmp_path, arguments) == (back if moment in STORED else not_yet)
 
 
-def test_killed_while_it_measures_and_watches_a_model_it_comes_back_with_the_one_that_answered(
-    gallery_path, models, tmp_path
+@pytest.mark.parametrize("moment", OF_THE_GATE)
+def test_killed_at_the_gate_it_comes_back_with_the_model_that_answered_and_measures_anew(
+    gallery_path, models, tmp_path, moment
 ):
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+    probe = tmp_path / "red.png"
+    probe.write_bytes(parts.photo(parts.RED))
+    dying = serving(tmp_path, *arguments, program=("tests.app.dying", "hear", moment))
+    with dying as server, Client(server.url) as client:
+        with pytest.raises(ServiceUnreachable):
+            client.gate(str(models["student"]), [("red", probe)])
+        assert server.process.wait(30) == -signal.SIGKILL
+    assert models_after_a_restart(tmp_path, arguments) == ("teacher", None)
+    with serving(tmp_path, *arguments) as server, Client(server.url) as client:
+        assert [each.gate for each in client.load(str(models["student"])).loaded] == [None]
+
+
+def test_killed_while_it_watches_a_model_it_comes_back_with_the_one_that_answered(gallery_path, models, tmp_path):
     arguments = ("--gallery", gallery_path, "--model", models["teacher"])
     with serving(tmp_path, *arguments) as server, Client(server.url) as client:
         client.shadow(str(models["student"]), 1.0)
