@@ -1,6 +1,7 @@
-"""From the name of a model to an Active: opened, warm, with its thresholds for one gallery."""
+"""From the name of a model to an Active: opened, warm, with its thresholds for every collection that is in use."""
 
 import weakref
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from app.thresholds import Thresholds
 from faces.embed import ModelEmbedder
 from faces.models import Model, find_model, open_embedder
 from faces.space import Recipe
+from index.errors import CollectionUnknown
 from index.gallery import LocalGallery
 
 
@@ -28,6 +30,8 @@ class Loader:
     def __call__(self, reference: str) -> Active:
         """The Model of this name, or the opened one with this model_id: same Space, warm, thresholds as of now.
 
+        Those of the other collections are measured too: the first who asks there is not to wait for it.
+
         Raises SpaceMismatch, and the errors of `find_model`, `open_embedder` and `Thresholds.deciding`.
         """
         embedder = self._opened.get(reference)
@@ -37,6 +41,9 @@ class Loader:
             embedder = self._opened.get(model.card.model_id) or self._open(model)
             self._opened[embedder.model_id], self._references[embedder.model_id] = embedder, absolute(reference)
         self._thresholds.measure(self._gallery, embedder.card)
+        for name in self._thresholds.collections() - {self._gallery.collection}:
+            with suppress(CollectionUnknown):  # deleted since
+                self._thresholds.measure(self._gallery.store.gallery(name), embedder.card)
         decides = self._thresholds.deciding(self._gallery, embedder.card)
         known = self._thresholds.several(self._gallery, embedder.card)
         return Active(self._references[embedder.model_id], embedder, decides, known)

@@ -61,6 +61,10 @@ class Thresholds:
         if known is not None and outgrown(known.subjects, gallery.stats().subjects):
             self.measure(gallery, card)
 
+    def collections(self) -> set[str]:
+        """Those in which something was decided."""
+        return {collection for collection, _ in list(self._tables)}
+
     def forget(self, collection: str) -> None:
         """That collection was deleted: one of the same name would be another."""
         for key in [key for key in self._tables if key[0] == collection]:

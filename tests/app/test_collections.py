@@ -49,6 +49,15 @@ def test_a_model_of_another_space_does_not_search_a_collection(client, gallery):
     assert problem(response, 409) == "space_mismatch"
 
 
+def test_nobody_waits_for_the_thresholds_of_a_collection_after_a_swap(client, engine, models, monkeypatch):
+    client.post("/v1/collections", json={"name": "visitors"})
+    assert client.post("/v1/collections/visitors/identify", files={"image": photo(RED)}).status_code == 200
+    assert client.post("/v1/models/activate", json={"model": str(models["student"])}).status_code == 200
+    monkeypatch.setattr(engine.thresholds, "_made", None)  # whatever measures now fails
+    answer = client.post("/v1/collections/visitors/identify", files={"image": photo(RED)}).json()
+    assert answer["thresholds"][0]["model_id"] == parts.model_id(models["student"])
+
+
 def test_a_key_for_one_collection_opens_no_other(client, gallery_path):
     client.post("/v1/collections", json={"name": "visitors"})
     headers = {"x-api-key": parts.make_key(gallery_path, "identify", "enrol", "admin", collections=["visitors"])}
