@@ -19,7 +19,7 @@ from app.routes.guarded import Guarded, Photos
 from app.routes.identify import record
 from app.routes.service import COLLECTION, ByDep, Call, CallDep, CollectionDep
 from app.security import Access, require
-from app.view import Rule
+from app.view import Read, Rule
 from faces.errors import FacesError
 from index.answers import Schema
 from index.errors import SubjectExists, SubjectUnknown, TemplateUnknown
@@ -76,7 +76,7 @@ async def recognize(
         shown = shown_faces(view, file, options)
         vectors = shown.embedded()
         near = view.stages.search(vectors, prediction_count).candidates
-        _record(call, shown, near, threshold)
+        _record(call, file, shown, near, threshold)
         return shown.answer(
             [
                 shown.face(number, vector, subjects=said.subjects_of(found, threshold.value, prediction_count))
@@ -87,14 +87,16 @@ async def recognize(
     return await call.computed(work)
 
 
-def _record(call: Call, shown: Shown, near: Any, threshold: Threshold) -> None:
+def _record(call: Call, read: Read, shown: Shown, near: Any, threshold: Threshold) -> None:
     looked, view = shown.looked, shown.view
     faces = tuple(
         FoundFace(looked.faces[number], looked.qualities[number], tuple(found), decide(found, threshold))
         for number, found in zip(shown.numbers, near, strict=True)
     )
     found = Identified(view.gallery.stats(), looked.width, looked.height, faces)
-    record(call, call.engine.answered(view, found, {}))
+    answered = call.engine.answered(view, found, {})
+    record(call, answered)
+    call.shadowed(read, answered)
 
 
 class _Embeddings(Schema):

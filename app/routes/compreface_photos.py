@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 
 from app import compreface as said
 from app.errors import FaceNotFound
+from app.routes.parameters import bytes_of
 from app.view import Read, View
 from index.identify import Looked
 
@@ -32,7 +33,7 @@ def _photo(field: str) -> Callable[[Request], AsyncIterator[Read]]:
             upload = form.get(field)
             if not isinstance(upload, UploadFile):
                 raise RequestValidationError([{"type": "missing", "loc": ("body", field), "msg": "Field required"}])
-            yield upload.file.read
+            yield bytes_of(upload)
 
     return photo
 

@@ -6,7 +6,7 @@ from app.admission import Ticket
 from app.envelope import problems
 from app.routes.examples import INVALID, LOOKING
 from app.routes.guarded import Guarded, guarded_problems
-from app.routes.parameters import Photo
+from app.routes.parameters import Photo, bytes_of
 from app.routes.service import CallDep
 from app.schemas_photos import DetectAnswer, DetectedFace, EmbedAnswer, EmbeddedFace
 from app.security import require
@@ -20,7 +20,7 @@ async def detect(image: Photo, call: CallDep) -> DetectAnswer:
     """Where the faces are, and how good their pictures."""
 
     def work(ticket: Ticket) -> DetectAnswer:
-        looked = call.view(ticket).look(image.file.read)
+        looked = call.view(ticket).look(bytes_of(image))
         size = ImageAnswer(width=looked.width, height=looked.height)
         return DetectAnswer(request_id=call.by.request_id, image=size, faces=DetectedFace.all_of(looked))
 
@@ -33,7 +33,7 @@ async def embed(image: Photo, call: CallDep) -> EmbedAnswer:
 
     def work(ticket: Ticket) -> EmbedAnswer:
         view = call.view(ticket)
-        looked = view.look(image.file.read)
+        looked = view.look(bytes_of(image))
         vectors = view.stages.embed(looked.crops)
         body = {"model_id": view.active.card.model_id, "faces": len(vectors)}
         call.note("embed", body)

@@ -12,7 +12,7 @@ from app.errors import EnrolmentRefused, RepeatRefused, RepeatTooEarly
 from app.idempotency import IdempotencyKey, Repeatable, Reply, fingerprint, response_of, scope_of
 from app.routes.examples import BAD_SUBJECT, COMPUTING, LOOKING, NO_FACE, NO_SUBJECT, OTHER_SPACE, READING, WRITING
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
-from app.routes.parameters import Photo, SubjectPath, TemplatePath
+from app.routes.parameters import Photo, SubjectPath, TemplatePath, bytes_of
 from app.routes.service import ByDep, Call, CallDep, CollectionDep
 from app.schemas_gallery import (
     DroppedAnswer,
@@ -64,7 +64,7 @@ async def enrol_faces(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enrol the face that each photo is of. Those that cannot be are rejected with reasons; the others are durable."""
-    photos = [Sent(image.filename or "", image.file.read) for image in images]
+    photos = [Sent(image.filename or "", bytes_of(image)) for image in images]
 
     def work(ticket: Ticket) -> Reply:
         if idempotency_key is None:
@@ -85,10 +85,9 @@ def _enrolled(call: Call, ticket: Ticket, subject_id: str, photos: list[Sent]) -
 
 
 def _content(images: list[UploadFile]) -> Iterator[tuple[str, bytes]]:
-    """Photos one at a time, each left as if it had not been read."""
+    """Photos one at a time."""
     for image in images:
-        yield image.filename or "", image.file.read()
-        image.file.seek(0)
+        yield image.filename or "", bytes_of(image)()
 
 
 @router.get("/subjects/{subject_id}/faces", dependencies=[_READ], responses=problems(*READING, NO_SUBJECT))
@@ -129,7 +128,7 @@ async def add_negative(
     def work(ticket: Ticket) -> NegativeAnswer:
         view, collection = call.view(ticket), call.collection
         collection.subject(subject_id)
-        card, face = view.active.card, view.one_face(image.file.read, "image")
+        card, face = view.active.card, view.one_face(bytes_of(image), "image")
         number = collection.add_negative(
             subject_id, face.embedding, space=card.space, model_id=card.model_id, actor=call.by
         )

@@ -9,7 +9,7 @@ from app.engine import Answered
 from app.envelope import problems
 from app.routes.examples import DECIDING, LOOKING, READING
 from app.routes.guarded import Guarded, guarded_problems
-from app.routes.parameters import Photo, RuleDep, TopK
+from app.routes.parameters import Photo, RuleDep, TopK, bytes_of
 from app.routes.service import Call, CallDep
 from app.schemas import IdentifyAnswer
 from app.security import require
@@ -35,17 +35,13 @@ async def identify(
     only_good: _OnlyGood = False,
 ) -> IdentifyAnswer:
     """Every face of the photo, its Candidates and the Decision. A photo without a face is answered with no faces."""
-    engine, collection, by = call.engine, call.collection, call.by
+    read = bytes_of(image)
 
     def work(ticket: Ticket) -> IdentifyAnswer:
-        """What waits holds no photo in memory: the form keeps a large one in a temporary file."""
-        answered = engine.identify(image.file.read, top_k, ticket, gallery=collection, rule=rule, only_good=only_good)
+        answered = call.engine.identify(read, top_k, ticket, gallery=call.collection, rule=rule, only_good=only_good)
         record(call, answered)
-        shadow = engine.changeover.shadow
-        if collection is engine.gallery and shadow.wants(by.request_id):
-            image.file.seek(0)
-            shadow.offer(by.request_id, image.file.read(), answered.active, answered.found)
-        return IdentifyAnswer.answering(answered, by.request_id)
+        call.shadowed(read, answered)
+        return IdentifyAnswer.answering(answered, call.by.request_id)
 
     return await call.computed(work)
 

@@ -22,6 +22,7 @@ from app.errors import (
 )
 from app.probes import Probe
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
+from app.routes.parameters import bytes_of
 from app.routes.service import Actor, Service, ServiceDep
 from app.schemas import ActivateRequest, ModelName, ModelRequest, ModelsAnswer, ShadowRequest
 from app.security import require
@@ -208,7 +209,7 @@ def _probe(photo: UploadFile) -> Probe:
             "the request is not valid",
             [{"where": "body.photos", "problem": "a file name that is not SUBJECT/NAME"}], _FIELDS,
         )  # fmt: skip
-    return Probe(person, filename, photo.file.read)
+    return Probe(person, filename, bytes_of(photo))
 
 
 def _floor(text: str, default: Floor) -> Floor:

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import Depends, File, HTTPException, Path, Query, UploadFile
+from starlette.datastructures import UploadFile as Upload
 
-from app.view import Rule
+from app.view import Read, Rule
 
 Photo = Annotated[UploadFile, File(description="A photo: JPEG, PNG or WebP.")]
 TopK = Annotated[int, Query(ge=1, le=100, description="Candidates for each face.")]
@@ -26,6 +27,16 @@ Fpir = Annotated[
 Threshold = Annotated[
     float | None, Query(ge=-1, le=1, description="Decide by this cosine, which stands for no known FPIR.")
 ]
+
+
+def bytes_of(upload: Upload) -> Read:
+    """Its bytes, as often as they are asked for; meanwhile the form keeps a large photo in a temporary file."""
+
+    def read() -> bytes:
+        upload.file.seek(0)
+        return upload.file.read()
+
+    return read
 
 
 async def _rule(fpir: Fpir = None, threshold: Threshold = None) -> Rule:

@@ -10,10 +10,10 @@ import anyio.to_thread
 from fastapi import Depends, Header, Path, Request
 
 from app.admission import Admission, Ticket
-from app.engine import Engine
+from app.engine import Answered, Engine
 from app.metrics import Meters
 from app.security import Caller
-from app.view import View
+from app.view import Read, View
 from index.gallery import By, LocalGallery
 
 Result = TypeVar("Result")
@@ -58,6 +58,12 @@ class Call:
     def note(self, action: str, body: Mapping[str, Any], *, subject_id: str | None = None) -> None:
         """A row of the audit log; see `Trail.note`."""
         self.engine.trail.note(self.by, action, self.collection.collection, body, subject_id=subject_id)
+
+    def shadowed(self, read: Read, answered: Answered) -> None:
+        """Let the shadow see what was answered, if this request is among its share. read: the photo."""
+        shadow = self.engine.changeover.shadow
+        if self.collection is self.engine.gallery and shadow.wants(self.by.request_id):
+            shadow.offer(self.by.request_id, read(), answered.active, answered.found)
 
     async def computed(self, work: Callable[[Ticket], Result], *, writes: bool = False) -> Result:
         """What `work` returns on another thread, if there is room for it; off the event loop.

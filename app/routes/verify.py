@@ -8,7 +8,7 @@ from app.admission import Ticket
 from app.envelope import problems
 from app.routes.examples import DECIDING, LOOKING, NO_FACE, NO_SUBJECT, READING
 from app.routes.guarded import Guarded, Photos, guarded_problems
-from app.routes.parameters import Photo, RuleDep
+from app.routes.parameters import Photo, RuleDep, bytes_of
 from app.routes.service import CallDep
 from app.schemas_photos import VerifiedFace, VerifyAnswer, verdict
 from app.security import require
@@ -59,7 +59,7 @@ async def verify(
 
 def _against_photo(view: View, image: UploadFile, reference: UploadFile, rule: Rule, request_id: str) -> VerifyAnswer:
     threshold = view.threshold(rule)
-    face, other = view.one_face(image.file.read, "image"), view.one_face(reference.file.read, "reference")
+    face, other = view.one_face(bytes_of(image), "image"), view.one_face(bytes_of(reference), "reference")
     score = float(face.embedding @ other.embedding)
     return VerifyAnswer(
         request_id=request_id,
@@ -76,7 +76,7 @@ def _against_photo(view: View, image: UploadFile, reference: UploadFile, rule: R
 def _against_subject(view: View, image: UploadFile, subject_id: str, rule: Rule, request_id: str) -> VerifyAnswer:
     threshold = view.threshold(rule)
     view.gallery.subject(subject_id)  # before a photo is looked at in vain
-    face = view.one_face(image.file.read, "image")
+    face = view.one_face(bytes_of(image), "image")
     (best,) = view.gallery.best(face.embedding[None], subject_id, space=view.active.card.space)
     if best is None:
         raise SubjectUnknown("nothing is enrolled for Subject", subject_id, "Enrol a photo of it first.")

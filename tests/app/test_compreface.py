@@ -43,6 +43,16 @@ def ask(client, key):
     return ask
 
 
+def test_the_shadow_sees_what_was_recognised(ask, engine, models):
+    shadow = engine.changeover.shadow
+    candidate = engine.switch.load(str(models["student"]))
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    status, _ = ask("POST", "/recognition/recognize", files={"file": photo(RED, GREEN)})
+    assert status == 200
+    parts.wait_until(lambda: shadow.watch.tally.photos == 1)
+    assert (shadow.watch.tally.faces, shadow.watch.tally.alike, shadow.watch.failed) == (2, 2, 0)
+
+
 def test_the_published_sdk_enrols_recognises_verifies_and_deletes(sdk):
     server, key = sdk
     service = server.init_face_recognition(key)
