@@ -143,8 +143,9 @@ class Require:
     scopes: tuple[Scope, ...]
     everywhere: bool
 
-    async def __call__(self) -> None:
-        """Nothing to hand to the route."""
+    async def __call__(self, request: Request) -> Caller:
+        """For a route of another kind: after the body, but asked all the same."""
+        return self.admit(request)
 
     def admit(self, request: Request) -> Caller:
         """Asked twice of one request, it counts once. Raises NotPermitted, and the errors of `Access.admit`."""
