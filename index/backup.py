@@ -6,6 +6,7 @@ A backup holds no deleted bytes: SQLite writes it anew from the rows (VACUUM INT
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from typing import Final
 from faces.errors import FacesError
 from faces.files import sync
 from index import audit, faults
-from index.connection import RESTORE, connect, inspect, translated, unchanging
+from index.connection import RESTORE, beside, connect, inspect, translated, unchanging
 from index.errors import GalleryCorrupt, GalleryForeign, GalleryUnavailable
 from index.forgotten import Held, gone_of, held, remove, rows_since
 from index.holders import in_words, readers
@@ -27,6 +28,8 @@ from index.schema import SCHEMA_VERSION
 from index.scrub import scrub
 
 _LOCK: Final = ".lock"
+_LEFT: Final = re.compile(r".+\.\d+\.part(-journal|-wal|-shm)?")
+_MAGIC: Final = b"SQLite format 3\0"
 _LONGEST: Final = 200  # characters of a path in the audit log
 
 
@@ -55,12 +58,12 @@ class Purged:
 
 def folder_of(path: Path) -> Path:
     """Where the backups of the store at `path` are."""
-    return path.with_name(path.name + ".backups")
+    return beside(path, ".backups")
 
 
 def backups(path: Path) -> list[Path]:
-    """Those under our control, oldest first."""
-    return sorted(file for file in folder_of(path).glob("*") if file.is_file() and file.suffix == path.suffix)
+    """Those under our control, by name, so the oldest first: whatever is a store, or is called as if it were."""
+    return sorted(file for file in folder_of(path).glob("*") if file.is_file() and _is_store(file, path))
 
 
 def back_up(path: Path, to: Path | None, now: datetime, *, actor: str = "cli") -> Backup:
@@ -139,7 +142,7 @@ def purge(path: Path) -> list[Purged]:
         return []
     try:
         with locked(path):
-            for leftover in folder_of(path).glob("*.part*"):  # of a process that died
+            for leftover in filter(_is_leftover, folder_of(path).glob("*")):
                 leftover.unlink()
             return [found for file in backups(path) if (found := _purge(path, file)) is not None]
     except (GalleryUnavailable, OSError) as error:
@@ -169,6 +172,21 @@ def unpurged(path: Path) -> list[str]:
     return found
 
 
+def _is_store(file: Path, path: Path) -> bool:
+    """By its first bytes, where its name does not tell: then nobody has a lock on it that closing it would take."""
+    if file.name == _LOCK or _is_leftover(file):
+        return False
+    if path.suffix and file.suffix == path.suffix:
+        return True
+    with file.open("rb") as opened:
+        return opened.read(len(_MAGIC)) == _MAGIC
+
+
+def _is_leftover(file: Path) -> bool:
+    """Of a process that died while it wrote a backup, or restored one."""
+    return _LEFT.fullmatch(file.name) is not None
+
+
 def _purge(path: Path, file: Path) -> Purged | None:
     """None: there was nothing to do."""
     try:
@@ -191,7 +209,7 @@ def _purge(path: Path, file: Path) -> Purged | None:
 
 def _undo_what_was_begun(file: Path) -> None:
     """By a process that died while it changed a backup: a connection that only reads cannot, and refuses the file."""
-    if file.with_name(file.name + "-journal").exists():
+    if beside(file, "-journal").exists():
         with translated(file), closing(sqlite3.connect(file)) as copy:
             copy.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 

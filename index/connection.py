@@ -28,11 +28,38 @@ _TABLES: Final = "store, collections, settings, subjects, templates, negatives, 
 _TABLES_OF: Final[Mapping[int, str]] = MappingProxyType({1: "gallery, settings, subjects, templates"})
 
 
+def beside(path: Path, ending: str) -> Path:
+    """What lies beside a gallery and has its name and more: logs, snapshot files, backups; not beside a link to it."""
+    place = path.resolve() if path.is_symlink() or not path.name else path
+    return place.with_name(place.name + ending)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode that may be used from any thread, one at a time.
 
     Raises GalleryUnavailable when a setting does not take (a file system without shared memory, say).
     """
+    while True:
+        before = _inode(path)
+        connection = _connected(path)
+        if _inode(path) == before:
+            return connection
+        connection.close()  # while it waited for the file, a restored one was put in its place
+
+
+def claim(connection: sqlite3.Connection, path: Path) -> None:
+    """Let nobody open the store until this connection is closed, in whichever container they are.
+
+    Raises GalleryBusy when somebody has it open.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    with translated(path):
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+
+
+def _connected(path: Path) -> sqlite3.Connection:
     with translated(path):
         connection = _open(path, "rw")
         try:
@@ -41,6 +68,13 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:  # SQLite says why
+        return None
 
 
 def _open(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
@@ -84,7 +118,7 @@ def unchanging(path: Path) -> sqlite3.Connection:
     No setting is made here: that may write. Nor may a leftover log be folded into the file, as a connection that may
     write does when it closes; without a log only such a connection clears away the files that it opens beside.
     """
-    logs = (path.with_name(path.name + ending) for ending in ("-wal", "-journal"))
+    logs = (beside(path, ending) for ending in ("-wal", "-journal"))
     with translated(path):
         return _open(path, "ro" if any(log.exists() for log in logs) else "rw")
 

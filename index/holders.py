@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from index.connection import beside
+
 PROC: Final = Path("/proc")
 
 _READS: Final = range(123, 128)
@@ -32,7 +34,7 @@ class Holder:
 
 def readers(path: Path, proc: Path = PROC) -> list[Holder] | None:
     """The processes that keep a read of the store at `path` open, this one excepted; None: it cannot be known."""
-    return _holders(path.with_name(path.name + "-shm"), _READS, proc)
+    return _holders(beside(path, "-shm"), _READS, proc)
 
 
 def users(path: Path, proc: Path = PROC) -> list[Holder] | None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from index import audit, backup, snapshots
+from index.connection import beside
 from index.contract import Search
 from index.local import LocalGallery
 from index.recall import Approximation
@@ -57,7 +58,7 @@ def _state(store: Store) -> StoreState:
         {known.name: known.templates for known in store.collections()},
         store.sealing.state,
         {
-            "store": sum(_size(path.with_name(path.name + ending)) for ending in ("", "-wal", "-shm")),
+            "store": sum(_size(beside(path, ending)) for ending in ("", "-wal", "-shm")),
             "cache": sum(map(_size, snapshots.folder_of(path).glob("*"))),
             "backups": sum(map(_size, backup.backups(path))),
         },

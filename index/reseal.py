@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from index import audit
-from index.connection import RESTORE, connect, inspect, translated
+from index.connection import RESTORE, claim, connect, inspect, translated
 from index.errors import GalleryBusy, GalleryCorrupt, StoreKeyWrong
 from index.holders import in_words, users
 from index.migrate import migrate
@@ -51,9 +51,12 @@ def reseal(
     """
     if inspect(path) < SCHEMA_VERSION:
         migrate(path, at)
-    if others := users(path):
-        raise GalleryBusy(f"in use by {in_words(others)}", str(path), "Stop it first: it holds the key that goes.")
     with translated(path), closing(connect(path)) as connection:
+        try:
+            claim(connection, path)
+        except GalleryBusy:
+            remedy = "Stop it first: it holds the key that goes."
+            raise GalleryBusy(f"in use by {in_words(users(path))}", str(path), remedy) from None
         state, store_id = connection.execute("SELECT sealed, store_id FROM store").fetchone()
         goal = Plain() if plain else sealed_by_key(store_id, environment).new
         changing = _changing(sealing_of(state, store_id, environment), goal, path)

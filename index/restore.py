@@ -8,7 +8,8 @@ answer says that the rest is not known.
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +19,10 @@ from faces.errors import FacesError
 from faces.files import sync
 from index import audit
 from index.backup import copy_whole, counted, folder_of, locked, require_sound
-from index.connection import connect, inspect, translated, unchanging
+from index.connection import beside, claim, connect, inspect, translated
 from index.errors import GalleryBusy, GalleryExists, GalleryUnavailable
 from index.forgotten import goes_on, gone_of, held, remove, rows_since
-from index.holders import in_words, users
+from index.holders import Holder, in_words, users
 from index.migrate import migrate
 from index.schema import SCHEMA_VERSION
 from index.scrub import scrub
@@ -55,18 +56,19 @@ def restore(backup: Path, path: Path, now: datetime, *, force: bool = False) -> 
         require_sound(backup)
     if path.exists() and not force:
         raise GalleryExists("there is a store already", str(path), "Give --force to replace it; it is kept.")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with locked(path):
-        _require_unused(path)
+    part = folder_of(path) / f"{path.name}.{os.getpid()}.part"  # where one that is left over is found
+    with locked(path), _alone(path) as gone:
         try:
             part.unlink(missing_ok=True)
             copy_whole(backup, part)
             if old:
                 migrate(part, now.isoformat())  # checks every row
-            went_on, again = _go_on(part, path, now.isoformat())
+            went_on, again = _go_on(part, path, gone, now.isoformat())
             subjects, templates = counted(part)
+            if path.exists():
+                part.chmod(path.stat().st_mode & 0o777)
             sync(part)
-            replaced = _put_in_place(part, path, now)
+            replaced = _put_in_place(part, beside(path, ""), now)
         except OSError as error:
             raise GalleryUnavailable(
                 f"cannot be restored ({error.strerror})", str(path), "Check the folder and its permissions."
@@ -74,19 +76,45 @@ def restore(backup: Path, path: Path, now: datetime, *, force: bool = False) -> 
         finally:
             for ending in ("", "-wal", "-shm"):
                 with suppress(OSError):
-                    part.with_name(part.name + ending).unlink(missing_ok=True)
+                    beside(part, ending).unlink(missing_ok=True)
     return Restored(path, backup, subjects, templates, again, went_on, replaced)
 
 
-def _require_unused(path: Path) -> None:
-    if found := users(path):
-        raise GalleryBusy(f"in use by {in_words(found)}", str(path), "Stop it first.")
+@contextmanager
+def _alone(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """The store that goes, which nobody has open, nor can open while the block runs. None: there is none to be read.
+
+    Its log is folded in, so that it is one file. Raises GalleryBusy.
+    """
+    try:
+        inspect(path)
+    except GalleryBusy:
+        raise
+    except FacesError:
+        if found := users(path):  # all that can be known of a file that SQLite does not read
+            raise _in_use(path, found) from None
+        yield None
+        return
+    with closing(connect(path)) as connection:
+        try:
+            claim(connection, path)
+        except GalleryBusy:
+            raise _in_use(path, users(path)) from None
+        with translated(path):
+            connection.execute("PRAGMA journal_mode = delete")
+            connection.execute("PRAGMA journal_mode = memory")  # or closing it removes the journal of its successor
+        beside(path, "-journal").unlink(missing_ok=True)
+        yield connection
 
 
-def _go_on(part: Path, path: Path, at: str) -> tuple[bool, int]:
-    """Whether the log of the store at `path` went on in `part`, and how many Subjects were removed again."""
+def _in_use(path: Path, found: list[Holder] | None) -> GalleryBusy:
+    return GalleryBusy(f"in use by {in_words(found)}", str(path), "Stop it first.")
+
+
+def _go_on(part: Path, path: Path, gone: sqlite3.Connection | None, at: str) -> tuple[bool, int]:
+    """Whether the log of the store that goes went on in `part`, and how many Subjects were removed again."""
     with translated(part), closing(connect(part)) as new:
-        since = _since(path, new)
+        since = None if gone is None else _since(path, gone, new)
         new.execute("BEGIN IMMEDIATE")
         again = _forget_again(new, since)
         went_on = since is not None and since.goes_on
@@ -122,12 +150,10 @@ class _Since:
     """The last number of each table."""
 
 
-def _since(path: Path, new: sqlite3.Connection) -> _Since | None:
-    """None: there is no store, it cannot be read, or it is not the one that the backup is of."""
-    if not path.exists():
-        return None
+def _since(path: Path, old: sqlite3.Connection, new: sqlite3.Connection) -> _Since | None:
+    """None: it cannot be read, or is not the store that the backup is of."""
     try:
-        with closing(unchanging(path)) as old, translated(path):
+        with translated(path):
             rows = rows_since(old, new)
             if rows is None or audit.verify(old):
                 return None
@@ -156,15 +182,15 @@ def _raise_numbers(new: sqlite3.Connection, given: dict[str, int], leap: int) ->
 
 def _put_in_place(part: Path, path: Path, now: datetime) -> Path | None:
     """Rename over; what was there before is kept beside the backups, with the log that belongs to it."""
-    shutil.rmtree(path.with_name(path.name + ".cache"), ignore_errors=True)
+    shutil.rmtree(beside(path, ".cache"), ignore_errors=True)
     kept = None
     if path.exists():
         kept = folder_of(path) / f"{path.stem}-{now:%Y%m%dT%H%M%SZ}-replaced{path.suffix}"
         os.link(path, kept)
     for ending in ("-wal", "-shm"):  # a log that is left would be taken for the new store's
         with suppress(FileNotFoundError):
-            beside = path.with_name(path.name + ending)
-            beside.unlink() if kept is None else beside.rename(kept.with_name(kept.name + ending))
+            log = beside(path, ending)
+            log.unlink() if kept is None else log.rename(beside(kept, ending))
     part.replace(path)
     sync(path.parent)
     return kept

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from faces.files import sync, write_whole
 from faces.space import digest
+from index.connection import beside
 from index.errors import SegmentDamaged
 from index.search import Part
 from index.segment import Segment
@@ -45,14 +46,14 @@ class Saved:
 
 def folder_of(store: Path) -> Path:
     """Where the snapshot files of a store are."""
-    return store.with_name(store.name + ".cache")
+    return beside(store, ".cache")
 
 
 class SnapshotFiles:
     """Those of one collection."""
 
     def __init__(self, store: Path, store_id: str, collection: int) -> None:
-        self._folder = folder_of(store)
+        self._folder, self._store = folder_of(store), store
         self._of = {"format": _FORMAT, "store_id": store_id, "collection": collection}
         self._prefix = f"{collection}-"
         self._manifest = self._folder / f"{collection}-manifest.json"
@@ -60,7 +61,8 @@ class SnapshotFiles:
     @contextmanager
     def locked(self, wait: float) -> Iterator[bool]:
         """The right to change files, unless others keep it for `wait` seconds: False. Raises OSError."""
-        self._folder.mkdir(exist_ok=True)
+        allowed = self._store.stat().st_mode  # what is in here is in the store, too
+        self._folder.mkdir(0o700 | allowed & 0o066 | (allowed & 0o044) >> 2, exist_ok=True)
         with (self._folder / "lock").open("ab") as file:
             yield _lock(file.fileno(), time.monotonic() + wait)
 

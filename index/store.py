@@ -22,7 +22,7 @@ from index import audit, faults
 from index.backup import purge
 from index.cache import Cache
 from index.collection import By, Change, Collection
-from index.connection import RESTORE, inspect
+from index.connection import RESTORE, beside, inspect
 from index.contract import require_text, utc_now
 from index.empty_file import insert_collection, write_empty
 from index.errors import (
@@ -307,7 +307,7 @@ class Store:
         """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
         row = connection.execute("SELECT number, space, space_id FROM collections WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise CollectionUnknown(f"no such collection in {self.path}", name, "See index collections.")
+            raise CollectionUnknown(f"no such collection in {self.path}", name, "index stats lists them.")
         number, space, space_id = row
         return self._collection(number, name, self._space(space, space_id))
 
@@ -383,7 +383,7 @@ class Store:
             lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         ).result()
         if not busy:
-            sync(self.path.with_name(self.path.name + "-wal"))  # SQLite leaves that out: a power cut would undo it
+            sync(beside(self.path, "-wal"))  # SQLite leaves that out: a power cut would undo it
         return not busy
 
 

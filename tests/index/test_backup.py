@@ -346,3 +346,56 @@ def test_somebody_new_who_is_forgotten_takes_nobody_along_who_had_the_id_before_
     gallery.forget("ada-lovelace")
     with open_gallery(taken) as copy:
         assert copy.subject("bob").templates == 6
+
+
+# Whatever they are called.
+
+
+def test_backups_stay_whatever_stands_in_their_names(tmp_path):
+    path = tmp_path / "north.partners.heirloom"
+    with create_gallery(path, SPACE) as gallery:
+        enrol_ada(gallery)
+        made = back_up(path, folder_of(path) / "monday.partial.heirloom", NOON)
+        gallery.forget("ada-lovelace")
+        assert backups(path) == [made.path]
+    assert people(made.path) == ["bob", "cy"]
+
+
+@pytest.mark.parametrize(("name", "backup"), [("people", "people.monday"), ("people.heirloom", "monday.db")])
+def test_a_backup_of_any_name_is_found(tmp_path, name, backup):
+    path = tmp_path / name
+    with create_gallery(path, SPACE) as gallery:
+        enrol_ada(gallery)
+        made = back_up(path, folder_of(path) / backup, NOON)
+        (folder_of(path) / "read.me").write_text("of last year")
+        assert made.controlled
+        assert gallery.forget("ada-lovelace").erased_at
+        assert backups(path) == [made.path]
+        assert unpurged(path) == []
+    assert people(made.path) == ["bob", "cy"]
+
+
+def test_what_a_process_left_that_died_is_removed(gallery, path, taken):
+    left = folder_of(path) / f"{path.name}.4242.part"
+    left.write_bytes(taken.read_bytes())
+    gallery.forget("ada-lovelace")
+    assert not left.exists()
+    assert taken.exists()
+
+
+def test_a_link_to_a_gallery_is_the_gallery(tmp_path):
+    real, link = tmp_path / "disk" / "real.heirloom", tmp_path / "people.heirloom"
+    real.parent.mkdir()
+    create_gallery(real, SPACE).close()
+    link.symlink_to(real)
+    with open_gallery(link) as gallery:
+        enrol_ada(gallery)
+        made = back_up(link, None, NOON)
+        assert made.path.parent == folder_of(real)
+        assert gallery.forget("ada-lovelace").erased_at
+    assert people(made.path) == ["bob", "cy"]
+    done = restore(made.path, link, LATER, force=True)
+    assert link.is_symlink()
+    assert done.replaced is not None
+    assert people(real) == people(done.replaced) == ["bob", "cy"]
+    assert {file.name for file in tmp_path.iterdir()} == {"disk", link.name}
