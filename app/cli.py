@@ -20,7 +20,7 @@ from app.serve import Started
 from app.serve import serve as serve_until_stopped
 from app.settings import read_settings
 from app.verdicts import GateAnswer
-from faces.console import Commands, echo_json, progress
+from faces.console import Commands, Finite, echo_json, progress
 from index.answers import Schema
 from index.build import find_people
 from index.threshold import Threshold
@@ -79,7 +79,7 @@ def serve(config: Path | None, **options: object) -> None:
 @click.option("--force", is_flag=True, help="Swap whatever was measured; this is recorded.")
 @click.option(
     "--shadow",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     help="Do not swap, but compare MODEL on this share of live requests. 0 ends it.",
 )
 @click.option("--url", default=DEFAULT_URL, show_default=True, envvar="HEIRLOOM_URL", help="Where app serve listens.")

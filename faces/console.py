@@ -4,11 +4,12 @@ Results go to stdout, everything else to stderr, so that `--json` stays clean. N
 or rich.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import click
 from pydantic_core import to_json
@@ -27,7 +28,8 @@ _LINE_EVERY: Final = 60.0  # seconds
 class Commands(click.Group):
     """A group whose commands catch nothing.
 
-    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), Ctrl-C a word and 130. A reader
+    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), Ctrl-C a word and 130; bytes
+    typed that are no UTF-8 are an error too. A reader
     that closed the pipe ends the program quietly: click sees to that.
     """
 
@@ -36,9 +38,21 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except FacesError as error:
             raise click.ClickException(" ".join(str(error).splitlines())) from error
+        except UnicodeEncodeError as error:  # of an argument: Python reads what is no UTF-8 as halves of characters
+            raise click.ClickException(f"not UTF-8: {error.object!r}. Type it in UTF-8.") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(_INTERRUPTED)
+
+
+class Finite(click.FloatRange):
+    """A number between bounds. click's own type lets `nan` through, of which every comparison is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def progress(description: str, total: int | None, *, done: int = 0) -> AbstractContextManager[Advance]:

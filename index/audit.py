@@ -140,7 +140,13 @@ def cut(connection: sqlite3.Connection, last: Head, *, actor: str, at: str) -> i
 def parse_head(text: str) -> Head:
     """A Head as `str` writes it. Raises AuditInvalid."""
     seq, _, found = text.strip().partition(":")
-    if not (seq.isascii() and seq.isdigit() and len(found) == len(GENESIS) and set(found) <= set("0123456789abcdef")):
+    if not (
+        seq.isascii()
+        and seq.isdigit()
+        and len(seq) < 19
+        and len(found) == len(GENESIS)
+        and set(found) <= set("0123456789abcdef")
+    ):
         raise AuditInvalid("not the head of an audit log", text, "Give NUMBER:HASH as `index audit verify` printed it.")
     return Head(int(seq), found)
 

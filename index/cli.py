@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from faces.console import Commands, progress
+from faces.console import Commands, Finite, progress
 from faces.detect import open_detector
 from faces.image import ImageLimits, read_image
 from faces.models import Model, find_model, open_embedder
@@ -70,8 +70,8 @@ def build(folder: Path, path: Path, teacher: str, strict: bool, as_json: bool) -
 @options.gallery
 @_model
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates a face.")
-@click.option("--fpir", type=click.FloatRange(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
-@click.option("--threshold", type=float, help="Decide by this cosine instead of a calibrated one.")
+@click.option("--fpir", type=Finite(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
+@click.option("--threshold", type=Finite(-1, 1), help="Decide by this cosine instead of a calibrated one.")
 @options.device
 @options.as_json
 def search(

@@ -124,6 +124,12 @@ def export_collection(store: Store, collection: str, path: Path, signer: Signer,
     return exported
 
 
+def require_importable(path: Path, trusted: Sequence[str]) -> None:
+    """Raises ExportInvalid, SignatureRefused."""
+    parcel = unpack(path, trusted)
+    _understood(parcel, path)
+
+
 def import_collection(
     store: Store, path: Path, trusted: Sequence[str], *, collection: str | None = None, actor: str = "cli"
 ) -> Imported:

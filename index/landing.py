@@ -20,6 +20,7 @@ def new_file(path: Path, otherwise: str, elsewhere: str) -> Iterator[Path]:
     try:
         if path.exists():
             raise FileExistsError
+        path.parent.stat()  # whoever writes there may name another file when it is missing
         part.unlink(missing_ok=True)
         yield part
         sync(part)

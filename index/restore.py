@@ -54,6 +54,8 @@ def restore(backup: Path, path: Path, now: datetime, *, force: bool = False) -> 
     old = inspect(backup) < SCHEMA_VERSION
     if not old:
         require_sound(backup)
+    if path.exists() and path.samefile(backup):
+        raise GalleryExists("the store itself, which is no backup of it", str(backup), "Give a backup: index backup.")
     if path.exists() and not force:
         raise GalleryExists("there is a store already", str(path), "Give --force to replace it; it is kept.")
     part = folder_of(path) / f"{path.name}.{os.getpid()}.part"  # where one that is left over is found

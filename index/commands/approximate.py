@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from faces.console import progress
+from faces.console import Finite, progress
 from index.commands import options, words
 from index.device import Device, engine_on
 from index.gallery import open_gallery, utc_now
@@ -17,7 +17,7 @@ _PROBES = click.IntRange(FEWEST_SUBJECTS, MOST_PROBES)
 @options.gallery
 @options.collection
 @click.option("--from", "start", type=click.IntRange(1), help="Search exactly as long as there are fewer Templates.")
-@click.option("--floor", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="The least recall@1.")
+@click.option("--floor", type=Finite(0, 1), default=0.99, show_default=True, help="The least recall@1.")
 @click.option("--probes", type=_PROBES, default=500, show_default=True, help="Templates to measure with.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed takes other Templates.")
 @options.device

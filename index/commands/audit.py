@@ -35,7 +35,7 @@ def verify(ctx: click.Context, path: Path, head: str | None, archives: tuple[Pat
 @audit.command("show")
 @options.gallery
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many rows.")
-@click.option("--before", type=int, help="Only rows with lower numbers: the next page.")
+@click.option("--before", type=click.IntRange(1, 2**63 - 1), help="Only rows with lower numbers: the next page.")
 @click.option("--collection", help="Only this one's.")
 @click.option("--action", help="Only these: identify, enrol, forget …")
 @click.option("--subject", "subject_id", help="Only what was done with this one; the log itself knows no ids.")

@@ -8,7 +8,7 @@ import click
 from faces.console import echo_json
 from index import dossier
 from index.commands import options, words
-from index.exchange import export_collection, import_collection
+from index.exchange import export_collection, import_collection, require_importable
 from index.parcel import SIGNING_KEY, signer_of
 from index.store import create_store, open_store
 
@@ -40,6 +40,8 @@ def export(file: Path, path: Path, collection: str, as_json: bool) -> None:
 def import_(file: Path, path: Path, collection: str | None, trusted: tuple[str, ...], as_json: bool) -> None:
     """Take in a collection from FILE. Subjects that are there already are listed, and left as they are."""
     keys = trusted or ((signer_of(os.environ).public,) if os.environ.get(SIGNING_KEY) else ())
+    if not path.exists():
+        require_importable(file, keys)  # before there is a gallery of nobody
     with open_store(path) if path.exists() else create_store(path) as store:
         imported = import_collection(store, file, keys, collection=collection)
     options.show(imported, as_json, words.imported)

@@ -399,3 +399,9 @@ def test_a_link_to_a_gallery_is_the_gallery(tmp_path):
     assert done.replaced is not None
     assert people(real) == people(done.replaced) == ["bob", "cy"]
     assert {file.name for file in tmp_path.iterdir()} == {"disk", link.name}
+
+
+def test_a_store_is_no_backup_of_itself(gallery, path):
+    enrol_ada(gallery)
+    with pytest.raises(GalleryExists, match="no backup of it"):
+        restore(path, path, NOON, force=True)

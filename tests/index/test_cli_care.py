@@ -195,3 +195,41 @@ def test_every_command_names_a_gallery_that_is_not_there(run, path, command):
 def test_every_command_of_audit_has_help_and_json(run, command):
     result = run("audit", command, "--help")
     assert (result.exit_code, "--json" in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("audit", "show", "--before", "9" * 30), "not in the range"),
+        (("audit", "verify", "--head", "9" * 30 + ":" + "0" * 64), "not the head"),
+        (("subject", "\udcff"), "not UTF-8"),
+        (("forget", "\udcff", "--yes"), "not UTF-8"),
+        (("backup", "--to", "no/such/folder/x.heirloom"), "no/such/folder"),
+        (("stats", "--collection", "nope"), "index stats lists them"),
+    ],
+)
+def test_what_cannot_be_is_an_error_in_words(run, built, words, said):
+    result = run(*words, "--gallery", built)
+    assert result.exit_code in (1, 2)
+    assert said in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_folder_is_no_gallery(run, built, monkeypatch):
+    monkeypatch.chdir(built.parent)
+    result = run("stats", "--gallery", ".")
+    assert result.exit_code == 1
+    assert "no gallery" in result.output
+
+
+def test_a_file_that_is_refused_leaves_no_empty_gallery(run, built, tmp_path):
+    new = tmp_path / "new.heirloom"
+    for file in (built, tmp_path / "missing.npz"):
+        assert run("import", file, "--gallery", new, "--signed-by", "ab" * 32).exit_code == 1
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_threshold_that_is_no_number_is_refused(run, built, number):
+    result = run("search", __file__, "--gallery", built, "--model", "small-dlib", "--threshold", number)
+    assert (result.exit_code, "finite" in result.output or "range" in result.output) == (2, True)
