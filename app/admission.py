@@ -1,5 +1,6 @@
 """Who is let in to have something computed, until when, and how it is told that nobody wants the answer any more."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,15 @@ _REMEDY: Final = "Try again after a moment (Retry-After), or send fewer requests
 
 
 class Ticket:
-    """One request's claim on results: until its deadline, or until it is cancelled. Safe to cancel from any thread."""
+    """One request's claim on results, until it is cancelled. Safe to cancel from any thread.
+
+    Its deadline is for its first turn alone. What was begun is finished: were it dropped between two Stages, a service
+    with too much to do would begin everything and answer nobody.
+    """
 
     def __init__(self, deadline: float) -> None:
         """deadline: on the Workers' clock."""
-        self.deadline: Final = deadline
+        self.deadline = deadline
         self._lock = threading.Lock()
         self._awaited: Future[Any] | None = None
         self._cancelled = False
@@ -28,14 +33,18 @@ class Ticket:
     def begin(self, workers: Workers, work: "Callable[[Ticket], Result]") -> "Future[Result] | None":
         """The result to be of a whole request's work, on the thread of a worker that is free; None when none is.
 
-        Its Stages are run there one after the other, until others wait for their turn.
+        Its Stages are run there one after the other, until others wait for their turn. Raises ClientGone.
         """
 
         def on_a_worker() -> Result:
-            self._on_a_worker = True
+            self._on_a_worker, self.deadline = True, math.inf
             return work(self)
 
-        return workers.begin(on_a_worker)
+        with self._lock:
+            if self._cancelled:
+                raise gone("a request")
+            self._awaited = begun = workers.begin(on_a_worker, self.deadline)
+        return begun
 
     def result(self, workers: Workers, stage: Stage[Item, Result], item: Item) -> Result:
         """An item's result, once its turn has come.
@@ -44,8 +53,8 @@ class Ticket:
         """
         with self._lock:
             if self._cancelled:
-                raise _gone(stage.name)
-            self._on_a_worker = self._on_a_worker and workers.keeps_turn(stage, self.deadline)
+                raise gone(stage.name)
+            self._on_a_worker = self._on_a_worker and workers.keeps_turn(stage)
             if not self._on_a_worker:
                 self._awaited = future = workers.submit(stage, item, self.deadline)
         if self._on_a_worker:
@@ -53,7 +62,9 @@ class Ticket:
         try:
             return future.result()
         except CancelledError:
-            raise _gone(stage.name) from None
+            raise gone(stage.name) from None
+        finally:
+            self.deadline = math.inf
 
     def cancel(self) -> None:
         """What has not begun to be computed for this request never is."""
@@ -93,5 +104,5 @@ class Admission:
                 self._inside -= 1
 
 
-def _gone(stage: str) -> ClientGone:
+def gone(stage: str) -> ClientGone:
     return ClientGone("nobody waits any longer for", stage, "Keep the connection open until the answer is there.")

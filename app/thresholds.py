@@ -51,6 +51,17 @@ class Thresholds:
         wanted, table = self._fpir if fpir is None else fpir, self._table(gallery, card)
         return table.by_fpir.get(wanted) or table.others.get(wanted) or self._measured(table, wanted)
 
+    def known(
+        self, gallery: LocalGallery, card: ModelCard, *, fpir: float | None = None, value: float | None = None
+    ) -> bool:
+        """Is nothing to be measured before something can be decided so?"""
+        table = self._tables.get((gallery.collection, card.model_id))
+        if table is None:
+            return False
+        wanted = self._fpir if fpir is None else fpir
+        by_user = value is not None or (fpir is None and self._user is not None)
+        return by_user or wanted in table.by_fpir or wanted in table.others
+
     def measure(self, gallery: LocalGallery, card: ModelCard) -> None:
         """Look anew at what is stored, and measure what is not or no longer holds."""
         self._tables[gallery.collection, card.model_id] = self._made(gallery, card)

@@ -58,7 +58,7 @@ class Workers:
         self._clock = clock
         self._ran = ran
         self._changed = threading.Condition()  # guards all below, and that a future is answered once
-        self._lines: dict[Stage[Any, Any], Line[Any, Any]] = {stage: Line(stage) for stage in (_WHOLE, *stages)}
+        self._lines: dict[Stage[Any, Any], Line[Any, Any]] = {stage: Line(stage) for stage in (*stages, _WHOLE)}
         self._workers: set[_Worker] = set()
         self._lost: list[_Worker] = []
         self._lost_in_a_row = 0
@@ -93,7 +93,7 @@ class Workers:
             self._changed.notify()
         return future
 
-    def begin(self, work: Callable[[], Result]) -> "Future[Result] | None":
+    def begin(self, work: Callable[[], Result], deadline: float = math.inf) -> "Future[Result] | None":
         """The result to be of `work`, on a worker's thread; None when all have something to do.
 
         Work of several Stages is so handed over once. Before each of them it is to call `keeps_turn`, and then `run`.
@@ -102,19 +102,19 @@ class Workers:
             busy = sum(bool(worker.running) for worker in self._workers) + sum(map(len, self._lines.values()))
             if self._closed or busy >= self._count:
                 return None
-            return self.submit(_WHOLE, work)
+            return self.submit(_WHOLE, work, deadline)
 
-    def keeps_turn(self, stage: Stage[Any, Any], deadline: float) -> bool:
-        """May this thread, on which `work` was begun, run the Stage itself? Not past the deadline, nor before others.
+    def keeps_turn(self, stage: Stage[Any, Any]) -> bool:
+        """May this thread, on which `work` was begun, run the Stage itself? Not before others.
 
         If it may not, it is no worker any more but a caller like all others, and another worker takes its place.
         """
         worker = threading.current_thread()
         assert isinstance(worker, _Worker)  # noqa: S101 - else nothing was begun on it
         with self._changed:
-            now, others = self._clock(), any(map(len, self._lines.values()))
-            if worker in self._workers and deadline >= now and (self._closed or not others):
-                worker.stage, worker.since = stage.name, now
+            others = any(map(len, self._lines.values()))
+            if worker in self._workers and (self._closed or not others):
+                worker.stage, worker.since = stage.name, self._clock()
                 return True
             self._workers.discard(worker)
             self._hire()

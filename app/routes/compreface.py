@@ -84,7 +84,7 @@ async def recognize(
             ]
         )
 
-    return await call.computed(work)
+    return await call.computed(work, rule=Rule())
 
 
 def _record(call: Call, read: Read, shown: Shown, near: Any, threshold: Threshold) -> None:
@@ -128,7 +128,7 @@ async def recognize_embeddings(
             ]
         }
 
-    return await call.computed(work)
+    return await call.computed(work, rule=Rule())
 
 
 class _Subject(Schema):
@@ -258,7 +258,7 @@ async def verify_face(
             ]
         )
 
-    return await call.computed(work)
+    return await call.computed(work, rule=Rule())
 
 
 @router.post("/verification/verify", dependencies=[_IDENTIFY, Depends(Photos(2))])
@@ -283,7 +283,7 @@ async def verify(
         call.note("verify", {"model_id": view.active.card.model_id})
         return target.answer([{"source_image_face": source.face(source.numbers[0]), "face_matches": matches}])
 
-    return await call.computed(work)
+    return await call.computed(work, rule=Rule())
 
 
 @router.post("/detection/detect", dependencies=[_IDENTIFY])

@@ -43,7 +43,7 @@ async def identify(
         call.shadowed(read, answered)
         return IdentifyAnswer.answering(answered, call.by.request_id)
 
-    return await call.computed(work)
+    return await call.computed(work, rule=rule)
 
 
 def record(call: Call, answered: Answered) -> None:

@@ -3,17 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar
 
 import anyio.to_thread
 from fastapi import Depends, Header, Path, Request
 
-from app.admission import Admission, Ticket
+from app.admission import Admission, Ticket, gone
 from app.engine import Answered, Engine
 from app.metrics import Meters
 from app.security import Caller
-from app.view import Read, View
+from app.view import Read, Rule, View
 from index.gallery import By, LocalGallery
 
 Result = TypeVar("Result")
@@ -23,7 +24,9 @@ COLLECTION: Final = "collection"
 
 _Timeout = Annotated[
     float | None,
-    Header(alias="x-timeout", gt=0, description="Seconds after which you have no use for an answer."),
+    Header(
+        alias="x-timeout", gt=0, description="Seconds after which it is of no use to begin; what was begun is answered."
+    ),
 ]
 
 
@@ -55,6 +58,10 @@ class Call:
         """What the work of this request works with."""
         return self.engine.view(self.collection, ticket)
 
+    def _knows(self, rule: Rule) -> bool:
+        card = self.engine.switch.models.active.card
+        return self.engine.thresholds.known(self.collection, card, fpir=rule.fpir, value=rule.value)
+
     def note(self, action: str, body: Mapping[str, Any], *, subject_id: str | None = None) -> None:
         """A row of the audit log; see `Trail.note`."""
         self.engine.trail.note(self.by, action, self.collection.collection, body, subject_id=subject_id)
@@ -65,22 +72,35 @@ class Call:
         if self.collection is self.engine.gallery and shadow.wants(self.by.request_id):
             shadow.offer(self.by.request_id, read(), answered.active, answered.found)
 
-    async def computed(self, work: Callable[[Ticket], Result], *, writes: bool = False) -> Result:
+    async def computed(
+        self, work: Callable[[Ticket], Result], *, rule: Rule | None = None, writes: bool = False
+    ) -> Result:
         """What `work` returns on another thread, if there is room for it; off the event loop.
 
-        writes: it waits for the disk, which must not keep a worker from others' photos: it has a thread of its own.
+        rule: what it decides by. writes: it changes the gallery. Work that waits, for the disk or for a threshold that
+        has to be measured first, keeps no worker from others' photos: it has a thread of its own.
         A client that goes away cancels the Ticket, and what was not begun for it is never computed.
         Raises Overloaded, and what `work` raises.
         """
         with self.service.admission.enter(self.timeout) as ticket:
             watching = asyncio.create_task(_cancel_when_gone(self.request, ticket))
             try:
-                begun = None if writes else ticket.begin(self.engine.stages.workers, work)
-                if begun is not None:
-                    return await asyncio.wrap_future(begun)
-                return await anyio.to_thread.run_sync(work, ticket)
+                waits = writes or (rule is not None and not self._knows(rule))
+                begun = None if waits else ticket.begin(self.engine.stages.workers, work)
+                if begun is None:
+                    return await anyio.to_thread.run_sync(work, ticket)
+                return await _result_of(begun)
             finally:
                 watching.cancel()
+
+
+async def _result_of(begun: "Future[Result]") -> Result:
+    try:
+        return await asyncio.wrap_future(begun)
+    except asyncio.CancelledError:
+        if begun.cancelled():  # before it began, for its client left
+            raise gone("a request") from None
+        raise
 
 
 async def _cancel_when_gone(request: Request, ticket: Ticket) -> None:

@@ -54,7 +54,7 @@ async def verify(
         call.note("verify", body, subject_id=subject_id)
         return answer
 
-    return await call.computed(work)
+    return await call.computed(work, rule=rule)
 
 
 def _against_photo(view: View, image: UploadFile, reference: UploadFile, rule: Rule, request_id: str) -> VerifyAnswer:

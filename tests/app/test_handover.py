@@ -127,18 +127,49 @@ def test_its_error_is_its_own(make):
     assert service.begin(service.both).result(SECONDS) == [10, 10]
 
 
-def test_a_deadline_that_passes_between_two_stages_ends_it(make):
+@pytest.mark.parametrize("handed_over_once", [True, False])
+def test_what_was_begun_in_time_is_finished(make, handed_over_once):
     clock = Clock()
     service = make(clock=clock)
+    ticket = Ticket(1.0)
 
     def work(ticket):
         ticket.result(service.workers, service.first, 1)
         clock.now = 2.0
         return ticket.result(service.workers, service.second, 1)
 
-    with pytest.raises(DeadlinePassed, match="second"):
-        service.begin(work, 1.0).result(SECONDS)
-    assert service.told == [("first", 1)]
+    assert (ticket.begin(service.workers, work).result(SECONDS) if handed_over_once else work(ticket)) == 10
+
+
+def test_what_has_not_begun_by_its_deadline_never_does(make, gate):
+    clock = Clock()
+    service, inside = make(clock=clock), threading.Event()
+    running = service.begin(waits_for(gate, inside))
+    assert inside.wait(SECONDS)
+    service.workers._count = 2  # a worker that is about to come
+    late = service.begin(service.both, 1.0)
+    clock.now = 2.0
+    service.workers.supervise()
+    with pytest.raises(DeadlinePassed):
+        late.result(SECONDS)
+    gate.set()
+    assert running.result(SECONDS) == "waited"
+    assert service.ran == []
+
+
+def test_a_client_that_leaves_before_it_begins_costs_nothing(make, gate):
+    service, inside = make(), threading.Event()
+    assert service.begin(waits_for(gate, inside)) is not None
+    assert inside.wait(SECONDS)
+    service.workers._count = 2
+    ticket = Ticket(FOR_EVER)
+    begun = ticket.begin(service.workers, service.both)
+    ticket.cancel()
+    assert begun.cancelled()
+    gate.set()
+    with pytest.raises(ClientGone):
+        ticket.begin(service.workers, service.both)
+    assert service.ran == []
 
 
 def test_a_client_that_goes_away_costs_no_more_stages(make):

@@ -9,6 +9,7 @@ import pytest
 
 from app.service import create_app
 from faces.image import ImageLimits
+from index.errors import SubjectUnknown
 from tests.app import parts
 from tests.app.parts import BLUE, GREEN, RED, photo
 
@@ -122,3 +123,44 @@ def test_a_service_that_stops_answers_what_it_has_begun(engine, held):
             assert held.inside.wait(30)
             threading.Timer(0.3, held.go_on.set).start()
         assert asked.result().json()["faces"][0]["decision"]["subject_id"] == "red"
+
+
+def test_a_threshold_that_has_to_be_measured_keeps_no_worker_from_other_photos(engine, ask, monkeypatch):
+    """There is one worker; two requests wait for a measurement that goes on."""
+    measuring, go_on = threading.Event(), threading.Event()
+
+    def measure(table, _fpir):
+        measuring.set()
+        assert go_on.wait(60)
+        return next(iter(table.by_fpir.values()))
+
+    monkeypatch.setattr(engine.thresholds, "_measured", measure)
+    waiting_for_it = [ask(photo(RED), params={"fpir": 0.05}) for _ in range(2)]
+    assert measuring.wait(30)
+    assert ask(photo(GREEN)).result(30).status_code == 200
+    assert not any(each.done() for each in waiting_for_it)
+    go_on.set()
+    assert [each.result(60).status_code for each in waiting_for_it] == [200, 200]
+
+
+def test_many_who_wait_to_change_something_leave_the_others_their_threads(engine, monkeypatch):
+    """As when a process keeps a read of the file open: each waits until what was erased is overwritten."""
+    forgetting, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(*_, **__):
+        forgetting.release()
+        assert go_on.wait(60)
+        raise SubjectUnknown("no such Subject", "anybody", "There is none.")
+
+    monkeypatch.setattr(type(engine.gallery), "forget", wait)
+    app = create_app(engine, admission=parts.admission(room=1), limits=ImageLimits())
+    with parts.served(app) as url, httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(30) as pool:
+        erasing = [pool.submit(client.delete, "/v1/subjects/anybody") for _ in range(30)]
+        assert forgetting.acquire(timeout=30)
+        try:
+            assert client.get("/readyz", timeout=10).status_code == 200
+            assert client.get("/v1/subjects", timeout=10).status_code == 200
+            assert client.post("/identify", files={"image": photo(RED)}, timeout=10).status_code == 200
+        finally:
+            go_on.set()
+        assert {each.result(60).status_code for each in erasing} == {404}
