@@ -2,6 +2,8 @@
 
 import errno
 import ipaddress
+import logging
+import os
 import signal
 import socket
 import threading
@@ -21,9 +23,12 @@ from app.metrics import Meters
 from app.service import create_app
 from app.settings import Settings
 from app.trust import trust_of
+from app.workers import still_running
 from index.keyring import Keyring
 
 _BACKLOG: Final = 2048
+_CUT_OFF: Final = 1  # exit code
+_LOG: Final = logging.getLogger(__name__)
 _REMEDIES: Final = {
     errno.EADDRINUSE: "Stop the other program, or choose another port: --port N (0 takes a free one).",
     errno.EACCES: "Choose a port from 1024 on.",
@@ -44,11 +49,22 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in flight. report: called once requests are answered.
 
     Told to stop, the service first says at /readyz that it is not ready, and for `settings.linger` seconds goes on as
-    before: time for a load balancer to look. Then nothing new is taken.
+    before: time for a load balancer to look. Then nothing new is taken. What has not ended after `settings.drain` is
+    left, and the process ends with code 1.
     Raises CannotListen before anything is loaded, the errors of `open_engine`, and KeyNeeded.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn takes them over while it runs, and hands them back when it has drained
+    try:
+        _serve(settings, report)
+    finally:  # of which SystemExit is the usual end
+        if left := still_running():
+            _LOG.error("photos that are still being looked at, and are left: %d", left)
+            logging.shutdown()
+            os._exit(_CUT_OFF)
+
+
+def _serve(settings: Settings, report: Callable[[Started], None]) -> None:
     meters = Meters()
     with closing(bind(settings.host, settings.port)) as listener, open_engine(settings, meters) as engine:
         keyring = Keyring(engine.gallery.store)
@@ -66,7 +82,6 @@ def serve(settings: Settings, report: Callable[[Started], None]) -> None:
         report(Started(engine, url_of(listener), keyring.any()))
         stopping: threading.Event = app.state.service.stopping
         Lingering(protocol(app, settings.drain), stopping, settings.linger).run([listener])
-
 
 class Lingering(uvicorn.Server):
     """Tells that it is to stop before it does. A second signal is obeyed at once."""

@@ -36,6 +36,11 @@ class _Worker(threading.Thread):
         self._live(self)
 
 
+def still_running() -> int:
+    """How many threads of workers this process has. A runtime that ends while one is inside it ends with an abort."""
+    return sum(isinstance(thread, _Worker) for thread in threading.enumerate())
+
+
 class Workers:
     """Runs the items of some Stages in batches; the result, or the error, of each goes to whoever submitted it.
 

@@ -14,6 +14,7 @@ from app.serve import Lingering, protocol
 from app.service import create_app
 from faces.image import ImageLimits
 from tests.app import parts
+from tests.app.hanging import HEIGHT
 from tests.app.parts import RED, photo
 from tests.app.programs import serving
 
@@ -46,6 +47,20 @@ def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(
         assert (answer.status_code, answer.json()["image"]) == (200, {"width": 40, "height": 40})
         assert server.process.wait(60) == 0
         assert "Traceback" not in server.log.read_text()
+
+
+def test_a_photo_that_does_not_end_is_left_after_the_time_to_drain(gallery_path, models, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEIRLOOM_DRAIN", "1")
+    arguments = ("--gallery", gallery_path, "--model", models["teacher"])
+    with (
+        serving(tmp_path, *arguments, program=("tests.app.hanging",)) as server,
+        parts.asking(server.url, photo(RED, side=HEIGHT)) as answer,
+    ):
+        parts.wait_until(lambda: in_flight(server.url) == 2)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 1
+        assert answer.exception() is not None or answer.result().status_code >= 500
+        assert "are left: 1" in server.log.read_text()
 
 
 def test_a_service_that_lingers_is_not_ready_but_answers(gallery_path, models, tmp_path, monkeypatch):

@@ -1,0 +1,24 @@
+"""`app serve` whose detector never comes back from a photo of HEIGHT pixels.
+
+python -m tests.app.hanging serve …
+"""
+
+import threading
+
+import app.engine
+from app.cli import main
+from tests.app.parts import SquareDetector
+
+HEIGHT = 20
+
+
+class Hanging(SquareDetector):
+    def detect(self, images):
+        if images[0].shape[0] == HEIGHT:
+            threading.Event().wait()
+        return super().detect(images)
+
+
+if __name__ == "__main__":
+    app.engine.open_detector = lambda **_: Hanging()
+    main()
