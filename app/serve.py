@@ -83,6 +83,7 @@ def _serve(settings: Settings, report: Callable[[Started], None]) -> None:
         stopping: threading.Event = app.state.service.stopping
         Lingering(protocol(app, settings.drain), stopping, settings.linger).run([listener])
 
+
 class Lingering(uvicorn.Server):
     """Tells that it is to stop before it does. A second signal is obeyed at once."""
 

@@ -62,9 +62,12 @@ class Workers:
         self._stuck_after = stuck_after
         self._clock = clock
         self._ran = ran
-        self._changed = threading.Condition()  # guards all below, and that a future is answered once
+        lock = threading.RLock()  # guards all below, and that a future is answered once
+        self._changed, self._hired = threading.Condition(lock), threading.Condition(lock)
         self._lines: dict[Stage[Any, Any], Line[Any, Any]] = {stage: Line(stage) for stage in (*stages, _WHOLE)}
         self._workers: set[_Worker] = set()
+        self._spare: list[_Worker] = []
+        """They made room for others, and are done. A new thread would have memory of its own to fill."""
         self._lost: list[_Worker] = []
         self._lost_in_a_row = 0
         self._closed = False
@@ -150,6 +153,7 @@ class Workers:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._hired.notify_all()
             workers = list(self._workers)
         end = time.monotonic() + patience
         for worker in workers:
@@ -167,8 +171,12 @@ class Workers:
 
     def _hire(self) -> None:
         while len(self._workers) < self._count and not self._closed:
-            worker = _Worker(self._live)
-            worker.start()
+            if self._spare:
+                worker = self._spare.pop()
+                self._hired.notify_all()
+            else:
+                worker = _Worker(self._live)
+                worker.start()
             self._workers.add(worker)
 
     def _lose(self, worker: _Worker, kind: type[WorkerLost], what: str, value: object) -> None:
@@ -196,6 +204,10 @@ class Workers:
     def _take(self, worker: _Worker) -> Batch[Any, Any] | None:
         """Wait for a batch; None says that this worker is not needed any more."""
         with self._changed:
+            if worker not in self._workers and worker not in self._lost and len(self._spare) < self._count:
+                self._spare.append(worker)
+            while worker in self._spare and not self._closed:
+                self._hired.wait()
             while worker in self._workers:
                 if (batch := next_batch(self._lines.values(), self._clock())) is not None:
                     worker.stage, worker.running = batch.stage.name, list(batch.entries)

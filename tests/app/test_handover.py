@@ -120,6 +120,23 @@ def test_one_that_others_wait_for_makes_room_and_is_answered_in_its_turn(make, g
     assert service.begin(service.both).result(SECONDS) == [10, 10]
 
 
+def test_threads_that_made_room_are_hired_again(make):
+    """A new one each time would have memory of its own to fill."""
+    service, threads = make(), set()
+
+    def work(ticket):
+        threads.add(threading.current_thread())
+        other = service.workers.submit(service.first, 2)
+        return [*service.both(ticket), other.result(SECONDS)]
+
+    for _ in range(20):
+        begun = None
+        while begun is None:
+            begun = service.begin(work)
+        assert begun.result(SECONDS) == [10, 10, 20]
+    assert len(threads) == 2
+
+
 def test_its_error_is_its_own(make):
     service = make()
     with pytest.raises(ZeroDivisionError):
