@@ -71,7 +71,7 @@ def build(folder: Path, path: Path, teacher: str, strict: bool, as_json: bool) -
 @_model
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates a face.")
 @click.option("--fpir", type=Finite(0, 1, True, True), default=0.01, show_default=True, help="See calibrate.")
-@click.option("--threshold", type=Finite(-1, 1), help="Decide by this cosine instead of a calibrated one.")
+@click.option("--threshold", type=Finite(), help="Decide by this cosine instead of a calibrated one.")
 @options.device
 @options.as_json
 def search(
