@@ -2,15 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
+import anyio.from_thread
 import httpx
 import numpy as np
 import pytest
 
-from app.housekeeping import keep_house
+from app.housekeeping import housekeeping, keep_house
 from app.service import create_app
 from app.thresholds import Thresholds
 from faces.image import ImageLimits
 from index import audit
+from index.errors import GalleryUnavailable
 from index.gallery import Template
 from tests.app import parts
 
@@ -53,6 +56,41 @@ def test_what_fails_in_one_collection_does_not_stop_the_others(engine, gallery, 
     monkeypatch.setattr(engine, "collection", lambda name: collection("gone" if name == "a" else name))
     assert keep_house(engine, NOON) == 1
     assert "housekeeping failed: no such collection" in caplog.text
+
+
+def test_what_nobody_foresaw_in_one_collection_does_not_stop_the_others(engine, gallery, monkeypatch, caplog):
+    gallery.store.create_collection("z", parts.SPACE)
+    engine.collection("z").put_subject("ada", expires=NOON)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine.thresholds, "renew", fail)
+    gallery.update_subject("red", expires=NOON)
+    assert keep_house(engine, NOON) == 2
+    assert [record.fields["collection"] for record in caplog.records if record.exc_info] == ["default", "z"]
+
+
+@pytest.mark.parametrize("error", [GalleryUnavailable("no", "x", "Wait."), MemoryError()], ids=["ours", "foreign"])
+def test_a_round_that_fails_is_logged_and_the_next_one_comes(engine, gallery, monkeypatch, caplog, error):
+    collections, failures = gallery.store.collections, iter([error, error])
+
+    def now_and_then():
+        for failure in failures:
+            raise failure
+        return collections()
+
+    monkeypatch.setattr(gallery.store, "collections", now_and_then)
+    gallery.update_subject("red", expires=LONG_AGO)
+
+    async def keep():
+        async with housekeeping(engine, 0.01, lambda: NOON):
+            while ids(gallery) != ["green"]:
+                await anyio.sleep(0.01)
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        portal.start_task_soon(keep).result(timeout=30)
+    assert caplog.text.count("housekeeping failed") == 2
 
 
 @pytest.fixture
