@@ -29,7 +29,8 @@ def keep_house(engine: Engine, now: datetime) -> int:
         with _tried(info.name):
             gallery = engine.collection(info.name)
             forgotten += len(gallery.forget_expired(now, actor=ACTOR))
-            engine.thresholds.renew(gallery, engine.switch.models.active.card)
+            for model in engine.switch.models.all:  # the gate compares thresholds of one moment
+                engine.thresholds.renew(gallery, model.card)
     if forgotten:
         log_event(_LOG, logging.INFO, "forgot Subjects whose time had come", subjects=forgotten)
     return forgotten
