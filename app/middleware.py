@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.envelope import error_response
 from app.errors import InternalError, RequestTooLarge, RequestTooSlow
 from app.logs import log_event, log_failure
+from app.metrics import address_of
 
 PHOTOS: Final = "photos"
 """In a request's state: how many photos its body may hold, 1 where a route does not say."""
@@ -70,7 +71,7 @@ def _log_answer(scope: Scope, status: int, spent: float) -> None:
         request_id=state["request_id"],
         caller=state["caller"].actor if "caller" in state else None,
         method=scope["method"],
-        route=getattr(scope.get("route"), "path", None),
+        route=address_of(scope),
         status=status,
         ms=round(spent, 1),
     )
