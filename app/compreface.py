@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from app.envelope import status_of
+from app.envelope import status_of, worded
 from app.errors import EnrolmentRefused, FaceNotFound, InternalError, KeyRequired, RequestInvalid
 from faces.detect import Face
 from faces.errors import FacesError, ImageRefused
@@ -108,29 +108,35 @@ def refusal(where: str, problem: str) -> RequestInvalid:
     return RequestInvalid("the request is not valid", [{"where": where, "problem": problem}], remedy)
 
 
-def spoken(error: Exception) -> JSONResponse:
+def spoken(error: Exception, request_id: str) -> JSONResponse:
     """An error of ours, of the validation or of the framework, as CompreFace words it."""
-    if isinstance(error, HTTPException) and isinstance(error.__cause__, FacesError):
-        error = error.__cause__
-    if isinstance(error, EnrolmentRefused):
-        reasons = [reason for photo in error.value for reason in photo["reasons"]]  # type: ignore[attr-defined]
-        code = next((_REASONS[reason] for reason in reasons if reason in _REASONS), 26)
-        return _answer(400, code, f"The photo cannot be enrolled: {', '.join(reasons)}")
-    if isinstance(error, RequestInvalid):
-        told = [f"{each['where']}: {each['problem']}" for each in error.value]  # type: ignore[attr-defined]
-        return _answer(400, 26, "; ".join(told))
-    if isinstance(error, FacesError):
-        status, code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), (status_of(error), 0))
-        return _answer(status, code, str(error))
+    ours = _ours(error)
+    status, code, message = _worded(ours)
+    if isinstance(error, RequestValidationError) and error.errors()[0]["type"] == "missing":
+        code = 34 if error.errors()[0]["loc"][0] == "body" else 33
+    return worded(ours, request_id, {"message": message, "code": code}, status)
+
+
+def _ours(error: Exception) -> FacesError:
+    """What the framework says, as an error of ours; one of ours that it wraps stays what it is."""
+    if isinstance(error, HTTPException):
+        error = error.__cause__ if isinstance(error.__cause__, FacesError) else refusal("body", str(error.detail))
     if isinstance(error, RequestValidationError):
         (first, *_) = error.errors()
-        where, missing = [str(part) for part in first["loc"]], first["type"] == "missing"
-        code = (34 if where[0] == "body" else 33) if missing else 26
-        return _answer(400, code, f"{'.'.join(where)}: {first['msg']}")
-    if isinstance(error, HTTPException):
-        return _answer(400, 26, str(error.detail))
+        return refusal(".".join(map(str, first["loc"])), first["msg"])
+    if isinstance(error, FacesError):
+        return error
     raise InternalError("not an error of the service", type(error).__name__, "See its log.") from error
 
 
-def _answer(status: int, code: int, message: str) -> JSONResponse:
-    return JSONResponse({"message": message, "code": code}, status)
+def _worded(error: FacesError) -> tuple[int, int, str]:
+    """Status, code and message."""
+    if isinstance(error, EnrolmentRefused):
+        reasons = [reason for photo in error.value for reason in photo["reasons"]]  # type: ignore[attr-defined]
+        code = next((_REASONS[reason] for reason in reasons if reason in _REASONS), 26)
+        return 400, code, f"The photo cannot be enrolled: {', '.join(reasons)}"
+    if isinstance(error, RequestInvalid):
+        told = [f"{each['where']}: {each['problem']}" for each in error.value]  # type: ignore[attr-defined]
+        return 400, 26, "; ".join(told)
+    status, code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), (status_of(error), 0))
+    return status, code, str(error)

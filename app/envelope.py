@@ -155,9 +155,9 @@ _EXAMPLE_ID: Final = "3f2b8c0d9e1a4b5c8d7e6f5a4b3c2d1e"
 class _Refusal(JSONResponse):
     """Leaves its code in the request's state, for whoever counts."""
 
-    def __init__(self, error: FacesError, request_id: str, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(error_answer(error, request_id).model_dump(), status, headers)
-        self._code = error.code
+    def __init__(self, code: str, content: Any, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(content, status, headers)
+        self._code = code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][ERROR] = self._code
@@ -182,12 +182,21 @@ def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
 
 
 def error_response(error: FacesError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The envelope, with the headers that belong to its status: a 503, say, tells when to come back."""
-    status = status_of(error)
+    """The envelope, as `worded` sends it."""
+    return worded(error, request_id, error_answer(error, request_id).model_dump(), status_of(error), headers)
+
+
+def worded(
+    error: FacesError, request_id: str, content: Any, status: int, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error in these words, with the headers that belong to its status: a 503, say, tells when to come back.
+
+    It is counted, and logged where it is the service's own trouble.
+    """
     if status >= 500 and not isinstance(error, InternalError):  # that one was logged with all that is known
         log_event(_LOG, logging.WARNING, str(error), request_id=request_id, code=error.code)
     belonging = _HEADERS[status](error) if status in _HEADERS else {}
-    return _Refusal(error, request_id, status, {**belonging, **(headers or {})})
+    return _Refusal(error.code, content, status, {**belonging, **(headers or {})})
 
 
 def handle_errors(app: FastAPI) -> None:

@@ -62,7 +62,7 @@ class Hearing:
                     self._skipped.append(found)
 
     def verdict(self, floor: Floor, date: str) -> Verdict:
-        """As far as probes were heard."""
+        """As far as probes were heard, at the thresholds of now."""
         with self._lock:
             trials, skipped = tuple(self._trials), tuple(self._skipped)
         found = compare(trials, self.old.threshold, self.new.threshold)

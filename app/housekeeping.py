@@ -1,8 +1,8 @@
 """What a service does by itself, now and then: forget those whose time has come, and measure thresholds anew."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from app.engine import Engine
-from app.logs import log_event
+from app.logs import log_event, log_failure
 from faces.errors import FacesError
 
 ACTOR: Final = "service"
@@ -20,15 +20,17 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def keep_house(engine: Engine, now: datetime) -> int:
-    """Once, for every collection; how many Subjects were forgotten. What fails is logged, and tried the next time."""
+    """Once, for every collection; how many Subjects were forgotten.
+
+    What fails in one is logged, and tried the next time. Raises what `Store.collections` raises.
+    """
     forgotten = 0
     for info in engine.gallery.store.collections():
-        try:
+        with _tried(info.name):
             gallery = engine.collection(info.name)
             forgotten += len(gallery.forget_expired(now, actor=ACTOR))
-            engine.thresholds.renew(gallery, engine.switch.models.active.card)
-        except FacesError as error:
-            log_event(_LOG, logging.WARNING, f"housekeeping failed: {error}", collection=info.name, code=error.code)
+            for model in engine.switch.models.all:  # the gate compares thresholds of one moment
+                engine.thresholds.renew(gallery, model.card)
     if forgotten:
         log_event(_LOG, logging.INFO, "forgot Subjects whose time had come", subjects=forgotten)
     return forgotten
@@ -36,14 +38,29 @@ def keep_house(engine: Engine, now: datetime) -> int:
 
 @asynccontextmanager
 async def housekeeping(engine: Engine, every: float, now: Callable[[], datetime]) -> AsyncIterator[None]:
-    """Keep house at once and then each so many seconds, on a thread, until the end; one that has begun is finished."""
+    """Keep house at once and then each so many seconds, on a thread, until the end; one that has begun is finished.
+
+    A round that fails is logged, and the next one comes.
+    """
 
     async def go_on() -> None:
         while True:
-            await anyio.to_thread.run_sync(keep_house, engine, now())
+            with _tried():
+                await anyio.to_thread.run_sync(keep_house, engine, now())
             await anyio.sleep(every)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(go_on)
         yield
         tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _tried(collection: str | None = None) -> Iterator[None]:
+    """Whatever fails is logged: nobody waits for this work, and its end would go unnoticed until a restart."""
+    try:
+        yield
+    except FacesError as error:
+        log_event(_LOG, logging.WARNING, f"housekeeping failed: {error}", collection=collection, code=error.code)
+    except Exception:  # noqa: BLE001
+        log_failure(_LOG, "housekeeping failed", collection=collection)

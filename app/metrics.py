@@ -148,6 +148,17 @@ class _Looked:
         return iter(())
 
 
+def address_of(scope: Scope) -> str | None:
+    """Of a request that was routed, the address as the API writes it, `/v1/subjects/{subject_id}`; else None.
+
+    A router may be included under several prefixes. FastAPI has the route as the router wrote it in `route`, and, from
+    the version on in which it does, the whole address in a place of its own.
+    """
+    whole = scope.get("fastapi", {}).get("effective_route_context")
+    address: str | None = getattr(whole or scope.get("route"), "path", None)
+    return address
+
+
 class Measured:
     """Around everything else: counts each request and its time."""
 
@@ -172,6 +183,5 @@ class Measured:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            route = getattr(scope.get("route"), "path", None)
             error = scope.get("state", {}).get(ERROR)
-            self._meters.ended(scope["method"], route, status, self._clock() - began, error)
+            self._meters.ended(scope["method"], address_of(scope), status, self._clock() - began, error)

@@ -1,5 +1,6 @@
 """What happens around every request: its id, its line in the log, its size limit, and errors nobody foresaw."""
 
+import asyncio
 import logging
 import re
 import time
@@ -11,8 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.envelope import error_response
-from app.errors import InternalError, RequestTooLarge, RequestTooSlow
+from app.errors import InternalError, NotReady, RequestTooLarge, RequestTooSlow
 from app.logs import log_event, log_failure
+from app.metrics import address_of
 
 PHOTOS: Final = "photos"
 """In a request's state: how many photos its body may hold, 1 where a route does not say."""
@@ -21,6 +23,7 @@ _LOG: Final = logging.getLogger("app.requests")
 _HEADER: Final = "x-request-id"
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FORM: Final = 64 * 1024  # bytes that the form around the photos may take
+_LOOK: Final = "Ask again; where something was to be changed, look first: it may have been."
 _SLOWEST: Final = 16 * 1024  # bytes a second
 
 
@@ -51,6 +54,11 @@ class Requests:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the server has waited for as long as it may, and ends
+            if not status:
+                cut = NotReady("the service stopped before the end of request", request_id, _LOOK)
+                await error_response(cut, request_id)(scope, receive, send_with_id)
+            raise
         except Exception:
             log_failure(_LOG, "failed", request_id=request_id)
             if status:  # the answer is under way: all that is left is to cut it
@@ -70,7 +78,7 @@ def _log_answer(scope: Scope, status: int, spent: float) -> None:
         request_id=state["request_id"],
         caller=state["caller"].actor if "caller" in state else None,
         method=scope["method"],
-        route=getattr(scope.get("route"), "path", None),
+        route=address_of(scope),
         status=status,
         ms=round(spent, 1),
     )

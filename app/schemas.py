@@ -58,10 +58,11 @@ class LoadedModel(ModelAnswer):
 
     @classmethod
     def loaded(cls, active: Active, state: ModelState, verdict: Verdict | None) -> "LoadedModel":
+        now = active.now()
         return cls(
             state=state,
-            calibration=_threshold(active.threshold),
-            thresholds=[_threshold(threshold) for threshold in active.thresholds],
+            calibration=_threshold(now.threshold),
+            thresholds=[_threshold(threshold) for threshold in now.several],
             gate=None if verdict is None else VerdictAnswer.said(verdict),
             **ModelAnswer.of(active.card).model_dump(),
         )

@@ -153,7 +153,7 @@ class Shadow:
         if not self.wants(request_id):
             return
         with self._lock:
-            if self._watch is None or self._pair is None or active is not self._pair[1]:
+            if self._watch is None or self._pair is None or active.embedder is not self._pair[1].embedder:
                 return
             if self._waiting >= _MOST_JOBS or self._bytes + len(data) > _MOST_BYTES:
                 self._watch = replace(self._watch, dropped=self._watch.dropped + 1)
@@ -196,12 +196,12 @@ class Shadow:
         tally = replace(watch.tally, photos=watch.tally.photos + 1)
         if not job.found.faces:
             return tally
-        image, embedder = read_image(job.data, self._limits), job.candidate.embedder
+        image, embedder, threshold = read_image(job.data, self._limits), job.candidate.embedder, job.candidate.threshold
         probes = embed_faces(image, [found.face for found in job.found.faces], embedder)
         for live, candidates in zip(
             job.found.faces, self._gallery.search(probes, _CANDIDATES, space=embedder.space), strict=True
         ):
-            decision = decide(candidates, job.candidate.threshold)
+            decision = decide(candidates, threshold)
             tally = tally.with_decisions(live.decision.subject_id, decision.subject_id)
             if candidates and live.candidates:
                 best, before = candidates[0], live.candidates[0]

@@ -12,7 +12,7 @@ from faces.errors import FacesError
 
 
 class EngineState:
-    """Which models are loaded, who is enrolled, what waits. One SQL query an answer, and no search waits for it."""
+    """Which models are loaded, who is enrolled, what waits. A few SQL queries an answer, and no search waits for it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine: Final = engine

@@ -15,21 +15,34 @@ MOST_CANDIDATES: Final = 4
 """Models that may be loaded beside the one that answers and the one before it: each takes memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What a model decides by at one moment, in the collection that the service was started with."""
+
+    threshold: Threshold
+    """The one that decides."""
+    several: tuple[Threshold, ...] = ()
+    """At several FPIRs, the highest first; those that could be calibrated."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Active:
-    """All that an answer takes from the model that gives it. Immutable: a request takes it once, at its start."""
+    """A model that is loaded. Immutable: a request takes it once, at its start."""
 
     reference: str
     """What finds the Model again after a restart, from any working directory."""
     embedder: ModelEmbedder
-    threshold: Threshold
-    """The one that decides."""
-    thresholds: tuple[Threshold, ...] = ()
-    """At several FPIRs, the highest first; those that could be calibrated."""
+    now: Callable[[], Deciding]
+    """What it decides by, as of now: a collection that grows is measured anew, whoever holds the model meanwhile."""
 
     @property
     def card(self) -> ModelCard:
         return self.embedder.card
+
+    @property
+    def threshold(self) -> Threshold:
+        """The one that decides now."""
+        return self.now().threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +77,7 @@ Approve = Callable[[Models, Active], None]
 class Switch:
     """One reference to the Models. Readers never wait; one change at a time.
 
-    load: opens a model by its reference, or takes the loaded one by its model_id; warms it and computes its thresholds.
+    load: opens a model by its reference, or takes the loaded one by its model_id; warms it and measures its thresholds.
     A failure leaves everything as it was.
     remember: stores durably which Models these are, and who wanted it. It is called before the pointer moves, so a
     process that dies in between comes back with the new model, and one whose store fails keeps the old one.

@@ -32,7 +32,7 @@ from index.contract import (
 from index.errors import GalleryCorrupt, NothingToEnrol, ProbesInvalid, TemplatesInvalid
 from index.recall import Approximation, Recall, measure
 from index.search import Hit, Snapshot
-from index.subjects import KEEP, Keep
+from index.subjects import KEEP, Keep, Revise
 from index.threshold import Threshold
 
 if TYPE_CHECKING:
@@ -161,11 +161,14 @@ class LocalGallery:
         subject_id: str,
         *,
         name: str | None = None,
-        details: SubjectDetails | None = None,
+        details: Revise | None = None,
         expires: datetime | Keep | None = KEEP,
         actor: str | By = "cli",
     ) -> Subject:
-        """Change what is given; expires None: never. Raises SubjectUnknown, SubjectInvalid."""
+        """Change what is given; expires None: never. Raises SubjectUnknown, SubjectInvalid.
+
+        details: called inside the write, so that no other one comes between what it is given and what it returns.
+        """
         return self._change(lambda change: subjects.update(change, subject_id, name, details, expires), actor)
 
     def templates(self, subject_id: str) -> list[TemplateInfo]:

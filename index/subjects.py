@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
@@ -24,6 +24,9 @@ class Keep(Enum):
 
 
 KEEP: Final = Keep.KEEP
+
+Revise = Callable[[SubjectDetails], SubjectDetails]
+"""From the details as they are to those that are to be."""
 
 
 def find(connection: sqlite3.Connection, of: Collection, subject_id: str) -> Row | None:
@@ -99,7 +102,7 @@ def update(
     change: Change,
     subject_id: str,
     name: str | None,
-    details: SubjectDetails | None,
+    details: Revise | None,
     expires: datetime | Keep | None,
 ) -> Subject:
     """Raises SubjectUnknown, SubjectInvalid."""
@@ -108,7 +111,7 @@ def update(
     )
     if name is not None:
         require_text(name, "name")
-    text = old_details if details is None else details_to_json(details)
+    text = old_details if details is None else details_to_json(details(details_from_json(old_details)))
     until = old_expires if isinstance(expires, Keep) else _text_of(expires)
     write(change, (number, collection, subject_id, old_name if name is None else name, text, until, created))
     change.record("subject", [(0, number)])

@@ -45,7 +45,7 @@ class _Spoken(Guarded):
                     request.path_params[COLLECTION] = caller.key.collections[0]
                 return await handle(request)
             except (FacesError, RequestValidationError, HTTPException) as error:
-                return said.spoken(error)
+                return said.spoken(error, request.state.request_id)
 
         return answered
 

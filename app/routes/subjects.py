@@ -76,7 +76,7 @@ def update_subject(
     subject_id: SubjectPath, change: SubjectChange, collection: CollectionDep, by: ByDep
 ) -> SubjectAnswer:
     """Rename a Subject, or change what is known of it: what is not given stays. Its id stays for good."""
-    details = change.details(collection.subject(subject_id).details) if change.touches_details else None
+    details = change.details if change.touches_details else None
     expires = change.expires if "expires" in change.model_fields_set else KEEP
     return SubjectAnswer.of(
         collection.update_subject(subject_id, name=change.name, details=details, expires=expires, actor=by)

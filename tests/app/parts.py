@@ -142,9 +142,9 @@ def make_key(gallery: Path, *scopes: str, collections: Sequence[str] = ()) -> st
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, drain: int = 30) -> Iterator[str]:
     """The URL of an application on a real socket, for tests that need real concurrency."""
-    server = uvicorn.Server(protocol(app))
+    server = uvicorn.Server(protocol(app, drain))
     with closing(bind("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -2,6 +2,7 @@
 
 import base64
 
+import httpx
 import numpy as np
 import pytest
 from compreface import CompreFace
@@ -9,6 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.compreface import similarity
+from app.service import create_app
+from app.trust import trust_of
+from faces.image import ImageLimits
+from index.errors import GalleryUnavailable
+from index.keyring import Keyring
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
 
@@ -171,6 +177,41 @@ def test_errors_are_in_its_words(client, key):
         response = client.request(method, f"/api/v1{path}", **content | {"headers": headers})
         assert (response.status_code, response.json().get("code")) == (status, code), (name, response.text)
         assert response.json().keys() == {"message", "code"}, name
+
+
+def counted(client, code, **options):
+    """How many requests were answered with this error."""
+    lines = client.get("/metrics", **options).text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f'heirloom_errors_total{{code="{code}"}}'))
+
+
+def test_who_asks_too_often_is_told_when_to_come_back_and_counted(engine, settings, gallery_path):
+    rarely = settings.model_copy(update={"rate": 0.01, "burst": 1})
+    trust = trust_of(rarely, Keyring(engine.gallery.store), loopback=True, name="here")
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), trust=trust)
+    key, audits = (parts.make_key(gallery_path, scope) for scope in ("enrol", "audit"))
+    with parts.served(app) as url, httpx.Client(base_url=url) as client:
+        asked = [client.get("/api/v1/recognition/subjects", headers={"x-api-key": key}) for _ in range(2)]
+        assert [(each.status_code, each.headers.get("retry-after")) for each in asked] == [(200, None), (429, "100")]
+        assert counted(client, "rate_limited", headers={"x-api-key": audits}) == 1
+
+
+def test_of_the_services_own_trouble_the_log_and_the_counts_tell_and_the_caller_may_come_back(
+    client, gallery, monkeypatch, caplog
+):
+    def fail(*_):
+        raise GalleryUnavailable("disk I/O error", "g.heirloom", "Check the disk.")
+
+    monkeypatch.setattr(gallery, "subjects", fail)
+    answer = client.get("/api/v1/recognition/subjects")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, 0, "1")
+    assert counted(client, "gallery_unavailable") == 1
+    assert "disk I/O error" in caplog.text
+
+
+def test_what_the_framework_refuses_is_counted_too(client):
+    client.post("/api/v1/recognition/recognize", files={"image": photo(RED)})
+    assert counted(client, "invalid_request") == 1
 
 
 @pytest.mark.usefixtures("key")

@@ -2,15 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
+import anyio.from_thread
 import httpx
 import numpy as np
 import pytest
 
-from app.housekeeping import keep_house
+from app.engine import open_engine
+from app.housekeeping import housekeeping, keep_house
+from app.probes import probes_in
 from app.service import create_app
 from app.thresholds import Thresholds
+from app.trial import Floor
 from faces.image import ImageLimits
 from index import audit
+from index.errors import GalleryUnavailable
 from index.gallery import Template
 from tests.app import parts
 
@@ -55,6 +61,41 @@ def test_what_fails_in_one_collection_does_not_stop_the_others(engine, gallery, 
     assert "housekeeping failed: no such collection" in caplog.text
 
 
+def test_what_nobody_foresaw_in_one_collection_does_not_stop_the_others(engine, gallery, monkeypatch, caplog):
+    gallery.store.create_collection("z", parts.SPACE)
+    engine.collection("z").put_subject("ada", expires=NOON)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine.thresholds, "renew", fail)
+    gallery.update_subject("red", expires=NOON)
+    assert keep_house(engine, NOON) == 2
+    assert [record.fields["collection"] for record in caplog.records if record.exc_info] == ["default", "z"]
+
+
+@pytest.mark.parametrize("error", [GalleryUnavailable("no", "x", "Wait."), MemoryError()], ids=["ours", "foreign"])
+def test_a_round_that_fails_is_logged_and_the_next_one_comes(engine, gallery, monkeypatch, caplog, error):
+    collections, failures = gallery.store.collections, iter([error, error])
+
+    def now_and_then():
+        for failure in failures:
+            raise failure
+        return collections()
+
+    monkeypatch.setattr(gallery.store, "collections", now_and_then)
+    gallery.update_subject("red", expires=LONG_AGO)
+
+    async def keep():
+        async with housekeeping(engine, 0.01, lambda: NOON):
+            while ids(gallery) != ["green"]:
+                await anyio.sleep(0.01)
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        portal.start_task_soon(keep).result(timeout=30)
+    assert caplog.text.count("housekeeping failed") == 2
+
+
 @pytest.fixture
 def crowd(engine, gallery):
     """Enrols so many people whose faces are drawn at random."""
@@ -80,6 +121,60 @@ def test_thresholds_are_measured_anew_when_a_gallery_has_grown_by_half(engine, g
     crowd(60, 70)
     keep_house(engine, NOON)
     assert thresholds.several(gallery, card) == measured
+
+
+@pytest.fixture
+def outgrow(engine, crowd):
+    """Enrols so many that the threshold that decides comes from the gallery, and lets it be measured."""
+
+    def grow():
+        crowd(0, 300)
+        keep_house(engine, NOON)
+
+    return grow
+
+
+def test_what_decides_since_it_was_measured_anew_is_what_is_told_of_the_model(client, engine, outgrow):
+    active = engine.switch.models.active
+    outgrow()
+    photo = parts.photo(parts.RED)
+    decision = client.post("/v1/identify", files={"image": photo}).json()["faces"][0]["decision"]
+    assert decision["threshold"] != parts.TEACHER_THRESHOLD
+    told = client.get("/v1/models").json()["active"]
+    assert told["calibration"]["threshold"] == decision["threshold"]
+    assert told["calibration"] in told["thresholds"]
+    assert engine.switch.models.active is active  # who holds it, a shadow say, goes on
+    (line,) = [each for each in client.get("/metrics").text.splitlines() if each.startswith("heirloom_threshold{")]
+    assert float(line.split()[1]) == decision["threshold"]
+
+
+def test_models_that_are_loaded_beside_are_measured_anew_too(engine, gallery, models, outgrow):
+    engine.switch.activate(str(models["student"]))
+    teacher = engine.switch.models.previous
+    outgrow()
+    assert teacher.threshold.subjects == 302
+    assert teacher.threshold == engine.thresholds.deciding(gallery, teacher.card)
+
+
+def test_a_trial_goes_on_and_is_judged_by_what_decides_at_its_end(engine, gallery, models, probes, outgrow):
+    student, asked = str(models["student"]), {"folder": None, "floor": Floor(), "actor": "cli"}
+    photos = probes_in(probes, ImageLimits())
+    hearing, verdict = engine.changeover.hear(student, photos[::2], trial=None, more=True, **asked)
+    assert verdict.found.old.threshold.value == parts.TEACHER_THRESHOLD
+    outgrow()
+    _, verdict = engine.changeover.hear(student, photos[1::2], trial=hearing.hearing_id, more=False, **asked)
+    assert verdict.found.old.threshold == engine.thresholds.deciding(gallery, engine.switch.models.active.card)
+
+
+def test_of_a_gallery_that_cannot_be_read_the_last_threshold_is_told(settings, monkeypatch):
+    monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
+    with open_engine(settings.model_copy(update={"threshold": 0.5})) as engine:
+
+        def fail():
+            raise GalleryUnavailable("disk I/O error", "x", "Wait.")
+
+        monkeypatch.setattr(engine.gallery, "stats", fail)
+        assert engine.switch.models.active.threshold.value == 0.5
 
 
 def test_another_fpir_is_measured_when_it_is_asked_for_and_then_remembered(engine, gallery, crowd):

@@ -131,6 +131,20 @@ def test_a_request_is_a_line_with_its_id_caller_route_status_and_time(answered):
     assert event["ms"] > 0
 
 
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/v1/subjects/zoe", "/v1/subjects/{subject_id}"),
+        ("/v1/collections/visitors/subjects/zoe", "/v1/collections/{collection}/subjects/{subject_id}"),
+        ("/people/zoe", None),
+    ],
+)
+def test_the_address_is_logged_as_the_api_writes_it(answered, path, route):
+    _, events = answered("GET", path)
+    (event,) = answers(events)
+    assert event.get("route") == route
+
+
 REQUESTS = {
     "a query": ("GET", "/v1/models?name=canary&api_key=canary", {}),
     "an unknown address": ("GET", "/v1/subjects/canary", {}),

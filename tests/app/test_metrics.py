@@ -77,10 +77,27 @@ def test_requests_are_counted_by_what_the_api_calls_their_address(client, read):
     assert read("heirloom_http_requests_in_flight") == 1  # the one that asks
 
 
+def test_an_address_is_counted_with_its_prefix_and_without_what_stands_in_it(client, read):
+    for path in ("/v1/subjects/zoe", "/v1/collections/visitors/subjects/zoe", "/api/v1/recognition/faces/zoe/img"):
+        client.get(path)
+    for route in (
+        "/v1/subjects/{subject_id}",
+        "/v1/collections/{collection}/subjects/{subject_id}",
+        "/api/v1/recognition/faces/{image_id}/img",
+    ):
+        assert read("heirloom_http_requests_total", method="GET", route=route, status="404") == 1
+    client.put("/v1/subjects/zoe")
+    assert read("heirloom_http_requests_total", method="PUT", route="/v1/subjects/{subject_id}", status="405") == 1
+
+
 def test_whatever_callers_send_there_are_no_more_series(client):
     def series(numbers):
         for number in numbers:
-            client.request("GET", f"/subjects/{number}?name=zoe", headers={"x-request-id": f"zoe-{number}"})
+            client.request(
+                "GET",
+                f"/v1/collections/zoe-{number}/subjects/zoe-{number}?name=zoe",
+                headers={"x-request-id": f"zoe-{number}"},
+            )
             client.request(f"BREW{number}", "/identify")
         client.get("/metrics")  # itself a series
         return client.get("/metrics").text

@@ -1,6 +1,7 @@
 """The shadow by itself: what is chosen, counted, dropped. Live answers are made up; the candidate's are computed."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.shadow import Shadow, Tally, chosen
+from app.swap import Deciding
 from faces.image import ImageLimits
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
@@ -65,6 +67,14 @@ def test_every_face_of_a_photo_is_compared(engine, shadow, candidate):
     assert tally.highest > tally.lowest
 
 
+def test_the_shadow_decides_by_what_its_model_decides_by_now(engine, shadow, candidate):
+    thresholds = [candidate.threshold]
+    shadow.start(replace(candidate, now=lambda: Deciding(thresholds[-1])), engine.switch.models.active, 1.0)
+    thresholds.append(replace(candidate.threshold, value=1.01))
+    offer(shadow, engine, photo(RED))
+    assert counted(shadow, 1).live_only == 1
+
+
 def test_a_photo_without_a_face_counts_as_a_photo(engine, shadow, candidate):
     shadow.start(candidate, engine.switch.models.active, 1.0)
     offer(shadow, engine, photo(BLACK))
@@ -92,6 +102,13 @@ def test_answers_of_another_model_than_the_live_one_are_not_compared(engine, sha
     shadow.start(candidate, engine.switch.models.active, 1.0)
     answer = answered(engine, photo(RED))
     shadow.offer("a", photo(RED), candidate, answer.found)  # as of a request that began before the last swap
+    offer(shadow, engine, photo(GREEN))
+    assert counted(shadow, 1).faces == 1
+
+
+def test_a_live_model_that_is_activated_again_stays_the_live_one(engine, shadow, candidate, models):
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    engine.switch.activate(str(models["teacher"]))
     offer(shadow, engine, photo(GREEN))
     assert counted(shadow, 1).faces == 1
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -61,6 +62,17 @@ def test_a_photo_that_does_not_end_is_left_after_the_time_to_drain(gallery_path,
         assert server.process.wait(60) == 1
         assert answer.exception() is not None or answer.result().status_code >= 500
         assert "are left: 1" in server.log.read_text()
+
+
+def test_who_is_not_answered_in_time_is_told_so_in_the_shape_of_every_error(engine, held):
+    app = create_app(engine, admission=parts.admission(), limits=ImageLimits())
+    with ThreadPoolExecutor(1) as pool:
+        with parts.served(app, drain=0) as url:
+            asked = pool.submit(httpx.post, f"{url}/identify", files={"image": photo(RED)}, timeout=60)
+            assert held.inside.wait(30)
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 def test_a_service_that_lingers_is_not_ready_but_answers(gallery_path, models, tmp_path, monkeypatch):

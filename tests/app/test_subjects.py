@@ -1,5 +1,8 @@
 """Subjects over HTTP: created, listed, changed, merged, forgotten."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.app.parts import RED, photo
@@ -64,6 +67,22 @@ def test_what_is_not_given_stays(client):
     assert client.patch("/v1/subjects/ada", json={"expires": None}).json()["expires"] is None
     assert client.patch("/v1/subjects/ada", json={}).json() == client.get("/v1/subjects/ada").json()
     assert problem(client.patch("/v1/subjects/zoe", json={"name": "Zoe"}), 404) == "subject_unknown"
+
+
+def test_changes_sent_at_once_are_both_kept(client, gallery, monkeypatch):
+    both, update = threading.Barrier(2, timeout=30), gallery.update_subject
+
+    def together(*arguments, **options):
+        both.wait()
+        return update(*arguments, **options)
+
+    monkeypatch.setattr(gallery, "update_subject", together)
+    with ThreadPoolExecutor(2) as pool:
+        given = ({"consent": "form 117"}, {"purpose": "door"})
+        answers = list(pool.map(lambda change: client.patch("/v1/subjects/red", json=change), given))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    subject = client.get("/v1/subjects/red").json()
+    assert (subject["consent"], subject["purpose"]) == ("form 117", "door")
 
 
 def pages(client, **query):

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from app.errors import NoPreviousModel, SwapInProgress
-from app.swap import Active, Switch
+from app.swap import Active, Deciding, Switch
 
 
 def active(name):
-    return Active(name, SimpleNamespace(card=SimpleNamespace(model_id=name)), threshold=object())
+    return Active(name, SimpleNamespace(card=SimpleNamespace(model_id=name)), lambda: Deciding(object()))
 
 
 def switch(load=active, remember=lambda *_: None):

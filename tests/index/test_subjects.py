@@ -1,5 +1,7 @@
 """Subjects: what is known of them, page by page, merged, told apart from others, and gone when their time has come."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -57,7 +59,7 @@ class TestDetails:
         gallery.put_subject("ada", name="Ada", details=DETAILS, expires=NEW_YEAR)
         gallery.enrol("ada", templates(EAST), space=SPACE)
         assert gallery.update_subject("ada", name="Ada King").details == DETAILS
-        updated = gallery.update_subject("ada", details=SubjectDetails())
+        updated = gallery.update_subject("ada", details=lambda _: SubjectDetails())
         assert (updated.name, updated.details, updated.expires) == (
             "Ada King",
             SubjectDetails(),
@@ -65,6 +67,18 @@ class TestDetails:
         )
         assert gallery.update_subject("ada", expires=None).expires is None
         assert found(gallery, EAST)[0].name == "Ada King"
+
+    def test_details_that_many_revise_at_once_lose_nothing(self, gallery):
+        def count(number: int) -> None:
+            gallery.update_subject(
+                "ada", details=lambda known: replace(known, metadata=known.metadata | {str(number): number})
+            )
+
+        gallery.put_subject("ada", details=SubjectDetails(consent="form 1"))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(count, range(24)))
+        details = gallery.subject("ada").details
+        assert details == SubjectDetails(consent="form 1", metadata={str(number): number for number in range(24)})
 
     def test_every_change_raises_the_version(self, gallery):
         versions = [gallery.stats().version]

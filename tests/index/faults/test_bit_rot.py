@@ -27,7 +27,7 @@ def whole(path: Path) -> Path:
             gallery.enrol(f"s{n}", templates(*random_rows(3, seed=n), source=f"{n:064x}"), space=SPACE, name=f"N{n}")
         gallery.compact()
         gallery.update_subject(
-            "s1", details=SubjectDetails(consent="2026-07"), expires=datetime(2031, 1, 1, tzinfo=UTC)
+            "s1", details=lambda _: SubjectDetails(consent="2026-07"), expires=datetime(2031, 1, 1, tzinfo=UTC)
         )
         gallery.add_negative("s2", PROBES[0], space=SPACE, model_id=TEACHER_ID)
         gallery.merge("s3", "s4")
