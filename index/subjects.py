@@ -128,6 +128,7 @@ def write(change: Change, fields: Row) -> None:
 def erase(change: Change, subject_id: str) -> int:
     """Delete a Subject and all that is known of it; how many Templates that were. Raises SubjectUnknown."""
     number = int(require(change.connection, change.of, subject_id)[NUMBER])
+    gone = _parts(change.connection, number)
     ids = erase_rows(change.connection, number)
     for text in {subject_id, json.dumps(subject_id)[1:-1]}:  # answers may hold it in either spelling
         change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
@@ -136,17 +137,18 @@ def erase(change: Change, subject_id: str) -> int:
     else:
         change.record("subject", [(0, number)])
     change.ask_to_scrub()
-    change.tell("forget", subject_id, {"templates": len(ids)})
+    change.tell("forget", subject_id, {"templates": len(ids), "numbers": [*map(str, gone)]})  # there may be many
     return len(ids)
 
 
 def erase_rows(connection: sqlite3.Connection, number: int) -> list[int]:
     """Delete a Subject's rows, and what is kept of those who were merged with it; the ids of its Templates."""
     ids = [row[0] for row in connection.execute("SELECT id FROM templates WHERE subject = ?", (number,))]
+    parts = _parts(connection, number)
     connection.execute("DELETE FROM templates WHERE subject = ?", (number,))
     connection.execute("DELETE FROM negatives WHERE subject = ?", (number,))
     connection.execute("DELETE FROM subjects WHERE number = ?", (number,))
-    _erase_merges(connection, number)
+    connection.executemany("DELETE FROM merges WHERE kept = ? AND undone IS NULL", [(part,) for part in parts])
     return ids
 
 
@@ -159,14 +161,14 @@ def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> li
     return [row[0] for row in rows]
 
 
-def _erase_merges(connection: sqlite3.Connection, number: int) -> None:
-    """What is kept of those who were merged with this Subject, and with those, and so on."""
+def _parts(connection: sqlite3.Connection, number: int) -> list[int]:
+    """The numbers of this Subject and of those who were merged with it, and with those, and so on."""
     rows = connection.execute(
-        "SELECT number, json_extract(merged, ?) FROM merges WHERE kept = ? AND undone IS NULL", (f"$[{NUMBER}]", number)
-    ).fetchall()
-    for merge, merged in rows:
-        connection.execute("DELETE FROM merges WHERE number = ?", (merge,))
-        _erase_merges(connection, merged)
+        "WITH RECURSIVE parts (number) AS (VALUES (?) UNION SELECT json_extract(merged, ?) FROM merges"
+        " JOIN parts ON kept = parts.number WHERE undone IS NULL) SELECT number FROM parts",
+        (number, f"$[{NUMBER}]"),
+    )
+    return [row[0] for row in rows]
 
 
 def _insert(change: Change, subject_id: str, name: str | None, details: SubjectDetails, expires: str | None) -> int:
