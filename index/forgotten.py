@@ -103,6 +103,16 @@ def last_shared(store: sqlite3.Connection, copy: sqlite3.Connection) -> int | No
     return None if archived.seq else 0
 
 
+def require_known(store: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
+    """path: of the copy. Raises GalleryForeign when the store's log does not reach back to it."""
+    if last_shared(store, copy) is None:
+        raise GalleryForeign(
+            "a backup from before the rows that the audit log still has: nobody can tell who was forgotten since",
+            str(path),
+            "Delete it, or move it away: forgetting does not reach it.",
+        )
+
+
 def gone_of(rows: list[Any]) -> Gone:
     """Whom these rows of an audit log say was forgotten."""
     gone = Gone()
