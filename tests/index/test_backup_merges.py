@@ -12,6 +12,7 @@ import pytest
 from index.backup import back_up, purge, unpurged
 from index.forgotten import gone_of, held, remove
 from index.gallery import create_gallery, open_gallery
+from index.repeats import Kept, Repeats
 from index.restore import restore
 from index.sealing import KEY
 from tests.index.fakes import EAST, SPACE, TEACHER_ID, random_rows, templates
@@ -153,6 +154,14 @@ def test_many_who_are_one_are_forgotten_as_one(gallery, path):
         gallery.merge(f"copy-{number}", "copy-0")
     assert gallery.forget("copy-0").erased_at is not None
     assert people(taken) == {}
+
+
+def test_an_answer_that_names_one_who_was_merged_goes_with_the_forgotten(three, path):
+    kept = Kept("ab", 201, json.dumps({"subject_id": "bob-lovelace"}))
+    Repeats(three.store).keep("key", "one", kept, NOON)
+    merge(three, "bob", "ada")
+    forget(three, "ada")
+    assert traces(path, *of("bob")) == 0
 
 
 # Sealed.
