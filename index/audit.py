@@ -137,6 +137,11 @@ def cut(connection: sqlite3.Connection, last: Head, *, actor: str, at: str) -> i
     return int(rows)
 
 
+def drop_archived(connection: sqlite3.Connection) -> None:
+    """Remove the rows that are in an archive, from a log that had them still when it went on with another's rows."""
+    connection.execute("DELETE FROM audit WHERE seq <= ?", (archived(connection).seq,))
+
+
 def parse_head(text: str) -> Head:
     """A Head as `str` writes it. Raises AuditInvalid."""
     seq, _, found = text.strip().partition(":")

@@ -20,7 +20,7 @@ from faces.files import sync
 from index import audit, faults
 from index.connection import RESTORE, beside, connect, inspect, translated, unchanging
 from index.errors import GalleryCorrupt, GalleryForeign, GalleryUnavailable
-from index.forgotten import Held, gone_of, held, remove, rows_since
+from index.forgotten import Held, gone_of, held, remove, require_known, rows_since
 from index.holders import in_words, readers
 from index.landing import new_file
 from index.migrate import migrate
@@ -221,6 +221,7 @@ def _owed(path: Path, file: Path) -> tuple[Held, bool]:
         rows = rows_since(store, copy) if schema == SCHEMA_VERSION else None
         if rows is None:
             raise GalleryForeign("a backup of another store, or of an older format", str(file), "Move it away.")
+        require_known(store, copy, file)
         (pending,) = copy.execute("SELECT scrub_pending FROM store").fetchone()
         return held(copy, gone_of(rows)), bool(pending)
 

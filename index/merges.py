@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from index import subjects, templates
@@ -14,6 +15,24 @@ MERGE: Final = "number, merged, templates, negatives"
 """`merged`: the row of the Subject that went, and the checksum of that and of the two lists."""
 
 _NOTHING: Final = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One that was not undone."""
+
+    number: int
+    kept: int
+    """Number of the Subject that the other one is part of."""
+    merged: Row
+    """The row of the Subject that went, without its checksum."""
+    templates: list[int]
+    negatives: list[int]
+
+    @property
+    def subject_id(self) -> str:
+        """Of the one that went."""
+        return str(self.merged[SUBJECT_ID])
 
 
 def merge(change: Change, subject_id: str, into: str) -> int:
@@ -46,6 +65,15 @@ def undo(change: Change, number: int) -> str:
     Raises MergeUnknown; SubjectExists when its id was taken since; MergeImpossible when the other Subject was merged
     in its turn.
     """
+    found = read(change, number)
+    _require_undoable(change, found)
+    back = part(change, found, found.kept)
+    change.tell("undo_merge", found.subject_id, {"merge": number, "templates": len(back)})
+    return found.subject_id
+
+
+def read(change: Change, number: int) -> Merge:
+    """Raises MergeUnknown, GalleryCorrupt."""
     row = change.connection.execute(
         f"SELECT kept, {MERGE} FROM merges WHERE number = ? AND collection = ? AND undone IS NULL",  # noqa: S608
         (number, change.of.number),
@@ -53,18 +81,25 @@ def undo(change: Change, number: int) -> str:
     if row is None:
         raise MergeUnknown("no such merge, or it was undone", number, "Give the number that merging returned.")
     change.of.require_sound(merge_fault(row[1:]))
-    kept, (*merged, _), moved, negatives = row[0], *(json.loads(text) for text in row[2:])
-    _require_undoable(change, kept, merged[SUBJECT_ID], number)
-    subjects.write(change, tuple(merged))
-    back = templates.move(change, kept, merged[NUMBER], moved)
-    templates.move_negatives(change, kept, merged[NUMBER], negatives)
-    change.record("subject", [(0, merged[NUMBER])])
+    (*merged, _), moved, negatives = (json.loads(text) for text in row[2:])
+    return Merge(number, row[0], tuple(merged), moved, negatives)
+
+
+def part(change: Change, merge: Merge, holder: int) -> list[int]:
+    """Make the one who was merged a Subject again, with what the Subject of number `holder` has of theirs.
+
+    The ids of the Templates that were moved. Nothing is told; the id must be free.
+    """
+    number = merge.merged[NUMBER]
+    subjects.write(change, merge.merged)
+    back = templates.move(change, holder, number, merge.templates)
+    templates.move_negatives(change, holder, number, merge.negatives)
+    change.record("subject", [(0, number)])
     change.connection.execute(
         "UPDATE merges SET merged = ?, templates = ?, negatives = ?, undone = ? WHERE number = ?",
-        (_NOTHING, _NOTHING, _NOTHING, change.at, number),
+        (_NOTHING, _NOTHING, _NOTHING, change.at, merge.number),
     )
-    change.tell("undo_merge", merged[SUBJECT_ID], {"merge": number, "templates": len(back)})
-    return str(merged[SUBJECT_ID])
+    return back
 
 
 def merge_fault(row: Row) -> str | None:
@@ -77,10 +112,12 @@ def merge_fault(row: Row) -> str | None:
     return f"Merge {number} fails its checksum"
 
 
-def _require_undoable(change: Change, kept: int, subject_id: str, number: int) -> None:
-    if subjects.find(change.connection, change.of, subject_id) is not None:
+def _require_undoable(change: Change, merge: Merge) -> None:
+    if subjects.find(change.connection, change.of, merge.subject_id) is not None:
         raise SubjectExists(
-            "somebody has this id since the merge", subject_id, "Forget that Subject, or keep the merge."
+            "somebody has this id since the merge", merge.subject_id, "Forget that Subject, or keep the merge."
         )
-    if change.connection.execute("SELECT 1 FROM subjects WHERE number = ?", (kept,)).fetchone() is None:
-        raise MergeImpossible("the Subject it was merged with was merged in its turn", number, "Undo that merge first.")
+    if change.connection.execute("SELECT 1 FROM subjects WHERE number = ?", (merge.kept,)).fetchone() is None:
+        raise MergeImpossible(
+            "the Subject it was merged with was merged in its turn", merge.number, "Undo that merge first."
+        )

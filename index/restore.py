@@ -122,6 +122,7 @@ def _go_on(part: Path, path: Path, gone: sqlite3.Connection | None, at: str) -> 
         went_on = since is not None and since.goes_on
         if since is not None and went_on:
             new.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", since.rows)
+            audit.drop_archived(new)
         _raise_numbers(new, {} if since is None else since.given, 0 if went_on else _LEAP)
         (salt,) = new.execute("SELECT salt FROM store").fetchone()
         audit.append(

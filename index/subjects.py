@@ -131,25 +131,31 @@ def write(change: Change, fields: Row) -> None:
 def erase(change: Change, subject_id: str) -> int:
     """Delete a Subject and all that is known of it; how many Templates that were. Raises SubjectUnknown."""
     number = int(require(change.connection, change.of, subject_id)[NUMBER])
+    parts = _parts(change.connection, number)
     ids = erase_rows(change.connection, number)
-    for text in {subject_id, json.dumps(subject_id)[1:-1]}:  # answers may hold it in either spelling
-        change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
+    for name in {subject_id, *parts.values()}:
+        for text in {name, json.dumps(name)[1:-1]}:  # answers may hold it in either spelling
+            change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
     if ids:
         change.record("erase", [(template, number) for template in ids])
     else:
         change.record("subject", [(0, number)])
     change.ask_to_scrub()
-    change.tell("forget", subject_id, {"templates": len(ids)})
+    numbers = [str(each) for each in (number, *parts)]  # texts: there may be more than the log takes numbers
+    change.tell("forget", subject_id, {"templates": len(ids), "numbers": numbers})
     return len(ids)
 
 
 def erase_rows(connection: sqlite3.Connection, number: int) -> list[int]:
     """Delete a Subject's rows, and what is kept of those who were merged with it; the ids of its Templates."""
     ids = [row[0] for row in connection.execute("SELECT id FROM templates WHERE subject = ?", (number,))]
+    parts = _parts(connection, number)
     connection.execute("DELETE FROM templates WHERE subject = ?", (number,))
     connection.execute("DELETE FROM negatives WHERE subject = ?", (number,))
     connection.execute("DELETE FROM subjects WHERE number = ?", (number,))
-    _erase_merges(connection, number)
+    connection.executemany(
+        "DELETE FROM merges WHERE kept = ? AND undone IS NULL", [(each,) for each in (number, *parts)]
+    )
     return ids
 
 
@@ -162,14 +168,15 @@ def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> li
     return [row[0] for row in rows]
 
 
-def _erase_merges(connection: sqlite3.Connection, number: int) -> None:
-    """What is kept of those who were merged with this Subject, and with those, and so on."""
+def _parts(connection: sqlite3.Connection, number: int) -> dict[int, str]:
+    """Number -> subject id of those who were merged with this Subject, and with those, and so on."""
     rows = connection.execute(
-        "SELECT number, json_extract(merged, ?) FROM merges WHERE kept = ? AND undone IS NULL", (f"$[{NUMBER}]", number)
-    ).fetchall()
-    for merge, merged in rows:
-        connection.execute("DELETE FROM merges WHERE number = ?", (merge,))
-        _erase_merges(connection, merged)
+        "WITH RECURSIVE parts (number, subject_id) AS (VALUES (?, '') UNION"
+        " SELECT json_extract(merged, ?), json_extract(merged, ?) FROM merges JOIN parts ON kept = parts.number"
+        " WHERE undone IS NULL) SELECT number, subject_id FROM parts WHERE number != ?",
+        (number, f"$[{NUMBER}]", f"$[{SUBJECT_ID}]", number),
+    )
+    return dict(rows.fetchall())
 
 
 def _insert(change: Change, subject_id: str, name: str | None, details: SubjectDetails, expires: str | None) -> int:

@@ -1,13 +1,14 @@
 """Old rows of the audit log leave it for a file; log and file are one chain."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from index.audit import parse_head
-from index.backup import back_up
+from index.backup import back_up, folder_of, unpurged
 from index.errors import AuditInvalid, GalleryExists
 from index.gallery import create_gallery, open_gallery
 from index.ledger import Query, archive_log, show_log, verify_log
@@ -125,3 +126,105 @@ def test_a_restore_says_when_the_log_does_not_reach_back_to_the_backup(path, fil
     assert not done.log_went_on
     with open_gallery(path) as gallery:
         assert gallery.check() == []
+
+
+# What backups need of the log.
+
+
+@pytest.fixture
+def people(path: Path) -> Path:
+    """A store with ada and bob."""
+    with create_gallery(path, SPACE) as gallery:
+        gallery.enrol("ada", templates(EAST), space=SPACE)
+        gallery.enrol("bob", templates(UP), space=SPACE)
+    return path
+
+
+def in_backup(path: Path) -> list[str]:
+    with open_gallery(path) as gallery:
+        return [subject.subject_id for subject in gallery.subjects(9)]
+
+
+def archive_all(path: Path, file: Path) -> int:
+    return archive_log(path, file, datetime.now(UTC) + DAY, datetime.now(UTC)).rows
+
+
+def forget_ada_but_not_in_backups(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("local", "store"):
+        monkeypatch.setattr(f"index.{module}.purge", lambda _: [])
+    with open_gallery(people) as gallery:
+        gallery.forget("ada")
+
+
+def test_a_backup_is_rid_of_the_forgotten_before_rows_that_tell_of_them_could_go(people, file, monkeypatch):
+    taken = back_up(people, None, NEW_YEAR).path
+    forget_ada_but_not_in_backups(people, monkeypatch)
+    with pytest.raises(AuditInvalid, match=taken.name):
+        archive_all(people, file)
+    assert not file.exists()
+    assert (in_backup(taken), unpurged(people)) == (["bob"], [])
+
+
+def test_no_row_moves_while_a_backup_cannot_be_rid_of_somebody(people, file, monkeypatch):
+    taken = back_up(people, None, NEW_YEAR).path
+    forget_ada_but_not_in_backups(people, monkeypatch)
+    monkeypatch.setattr("index.ledger.purge", lambda _: [])  # in use, say
+    with pytest.raises(AuditInvalid, match=f"{taken.name} still has somebody"):
+        archive_all(people, file)
+    assert not file.exists()
+
+
+def test_rows_from_after_a_backup_stay_as_long_as_it_does_and_it_is_said_which(store, file):
+    first = back_up(store, None, NEW_YEAR + 10 * DAY).path
+    back_up(store, None, NEW_YEAR + 20 * DAY)
+    with pytest.raises(AuditInvalid, match=first.name) as refused:
+        move(store, file, NEW_YEAR + 15 * DAY)
+    (moment,) = re.findall(r"--before (\S+),", str(refused.value))
+    assert datetime.fromisoformat(moment + "+00:00") == NEW_YEAR + 10 * DAY  # of the row that tells of the first
+    assert move(store, file, NEW_YEAR + 10 * DAY) == 20
+    assert unpurged(store) == []
+
+
+def test_a_backup_loses_whoever_is_forgotten_when_all_rows_up_to_it_were_moved(people, file):
+    taken = back_up(people, None, datetime.now(UTC) + 9 * DAY).path
+    archive_log(people, file, datetime.now(UTC) + DAY, NEW_YEAR)
+    with open_gallery(people) as gallery:
+        assert gallery.forget("ada").erased_at is not None
+    assert in_backup(taken) == ["bob"]
+
+
+def test_a_backup_from_before_all_that_the_log_has_is_never_called_in_order(people, file):
+    taken = back_up(people, people.with_name("elsewhere.heirloom"), NEW_YEAR).path
+    with open_gallery(people) as gallery:
+        gallery.forget("ada")
+    archive_all(people, file)
+    inside = folder_of(people) / "brought.heirloom"
+    inside.write_bytes(taken.read_bytes())
+    (found,) = unpurged(people)
+    assert "nobody can tell who was forgotten since" in found
+    with open_gallery(people) as gallery:
+        receipt = gallery.forget("bob")
+        assert gallery.check() == [found]
+    assert (receipt.erased_at, inside.name in receipt.left_in[0]) == (None, True)
+    with pytest.raises(AuditInvalid, match="nobody can tell"):
+        archive_all(people, file.with_name("second.jsonl"))
+
+
+def test_a_restored_log_has_no_rows_twice_that_were_archived_since(people, file):
+    with open_store(people) as opened:
+        moment = opened.clock()
+        opened.audit("cli", "identify")
+    taken = back_up(people, people.with_name("elsewhere.heirloom"), NEW_YEAR).path
+    with open_gallery(people) as gallery:
+        gallery.forget("ada")
+    assert archive_log(people, file, moment, NEW_YEAR).rows == 2
+    done = restore(taken, people, NEW_YEAR, force=True)
+    assert (done.log_went_on, done.forgotten_again) == (True, 1)
+    assert verify_log(people, archives=[file]).faults == verify_log(people).faults == []
+
+
+def test_a_backup_with_an_empty_log_does_not_pass_for_the_beginning_of_one_that_was_archived(path, file):
+    create_gallery(path, SPACE).close()
+    taken = back_up(path, path.with_name("elsewhere.heirloom"), NEW_YEAR).path
+    archive_all(path, file)
+    assert not restore(taken, path, NEW_YEAR, force=True).log_went_on
