@@ -7,6 +7,7 @@ A backup holds no deleted bytes: SQLite writes it anew from the rows (VACUUM INT
 import fcntl
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from typing import Final
 
 from faces.errors import FacesError
 from faces.files import sync
-from index import audit, faults
+from index import audit, faults, snapshots
 from index.connection import RESTORE, beside, connect, inspect, translated, unchanging
 from index.errors import GalleryCorrupt, GalleryForeign, GalleryUnavailable
 from index.forgotten import Held, gone_of, held, remove, require_known, rows_since
@@ -198,6 +199,8 @@ def _purge(path: Path, file: Path) -> Purged | None:
             copy.execute("BEGIN IMMEDIATE")
             templates = remove(copy, what)
             copy.execute("COMMIT")
+            if (cache := snapshots.folder_of(file)).exists():  # somebody opened the backup
+                shutil.rmtree(cache)
             if not scrub(copy):
                 raise GalleryUnavailable(f"in use by {in_words(readers(file))}", str(file), "End that, and try again.")
             copy.execute("PRAGMA journal_mode = delete")  # one file again, for media that take no writing

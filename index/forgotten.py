@@ -77,11 +77,16 @@ class _Person:
 
 def rows_since(store: sqlite3.Connection, copy: sqlite3.Connection) -> list[Any] | None:
     """Rows of the store's log after the last that both have. None: the copy is of another store."""
-    identity = "SELECT store_id FROM store"
-    if store.execute(identity).fetchone() != copy.execute(identity).fetchone():
+    if not same_store(store, copy):
         return None
     shared = last_shared(store, copy) or 0
     return store.execute("SELECT * FROM audit WHERE seq > ? ORDER BY seq", (shared,)).fetchall()
+
+
+def same_store(store: sqlite3.Connection, copy: sqlite3.Connection) -> bool:
+    """Whether one is a copy of the other, older or newer."""
+    identity = "SELECT store_id FROM store"
+    return bool(store.execute(identity).fetchone() == copy.execute(identity).fetchone())
 
 
 def goes_on(store: sqlite3.Connection, copy: sqlite3.Connection) -> bool:

@@ -7,18 +7,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from index import audit
 from index.audit import Entry, Head, Line
-from index.backup import backups, locked, purge, unpurged
+from index.backup import backups, locked
 from index.connection import connect, inspect, translated, unchanging
 from index.errors import AuditInvalid, GalleryForeign
-from index.forgotten import last_shared
+from index.forgotten import last_shared, same_store
 from index.landing import new_file
 from index.schema import SCHEMA_VERSION
-
-_SECONDS: Final = len("2026-01-01T00:00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,8 @@ class Archived:
     rows: int
     last: str
     """NUMBER:HASH of the last of them."""
+    needed_by: Path | None
+    """The oldest backup, when rows from before the moment stayed for its sake."""
 
 
 def verify_log(path: Path, kept: Head | None = None, archives: Sequence[Path] = ()) -> LogState:
@@ -63,56 +62,58 @@ def verify_log(path: Path, kept: Head | None = None, archives: Sequence[Path] = 
 def archive_log(path: Path, to: Path, before: datetime, now: datetime, *, actor: str = "cli") -> Archived:
     """Move the rows from before a moment into a new file, a line of JSON each; the log goes on from there.
 
-    They leave the log when the file is on the disk. Backups under our control are first rid of whoever was forgotten,
-    and rows from after one was taken stay as long as it does: they are all that tells whom it is still to lose.
-    before, now: with their time zones.
-    Raises AuditInvalid when there are none, or a backup needs any of them; GalleryExists, GalleryUnavailable, and what
-    `inspect` raises.
+    They leave the log when the file is on the disk. Rows from after a backup under our control was taken stay as long
+    as it does: they are all that tells whom it is to lose. before, now: with their time zones.
+    Raises AuditInvalid when there are none to move, GalleryExists, GalleryUnavailable, what `inspect` raises, and the
+    same of a backup that cannot be read.
     """
     _require_log(path)
-    purge(path)
     elsewhere = "Choose another path for the archive."
     with locked(path):  # no backup lands whose rows are just going
-        with new_file(to, "no archive can be written", elsewhere) as part:
-            last = _write_rows(path, part, before)
-            _require_unneeded(path, last)
+        with new_file(to, "no archive can be written", elsewhere) as part, _reading(path) as store:
+            oldest = _oldest_backup(path, store)
+            last, stayed = _write_rows(part, audit.lines_before(store, _moment(before)), oldest)
+            if last is None and oldest is not None and stayed:
+                raise AuditInvalid("all rows are needed as long as there is the backup", str(oldest.path), "Delete it.")
+            if last is None:
+                what = "no row of the audit log is from before"
+                raise AuditInvalid(what, before.isoformat(), "There is nothing to do.")
         with translated(path), closing(connect(path)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             rows = audit.cut(connection, last, actor=actor, at=_moment(now))
             connection.execute("COMMIT")
-    return Archived(to, rows, str(last))
+    return Archived(to, rows, str(last), oldest.path if oldest is not None and stayed else None)
 
 
-def _write_rows(path: Path, part: Path, before: datetime) -> Head:
-    """Of the last row that was written."""
+@dataclass(frozen=True, slots=True, order=True)
+class _Backup:
+    last: int
+    """Number of the last row that the store's log shares with it."""
+    path: Path
+
+
+def _oldest_backup(path: Path, store: sqlite3.Connection) -> _Backup | None:
+    """Of those under our control. No row is kept for one of another store, or from before all that the log has."""
+    found = ((_last_shared(store, file), file) for file in backups(path))
+    return min((_Backup(last, file) for last, file in found if last is not None), default=None)
+
+
+def _last_shared(store: sqlite3.Connection, backup: Path) -> int | None:
+    with closing(unchanging(backup)) as copy, translated(backup):
+        (schema,) = copy.execute("PRAGMA user_version").fetchone()
+        return last_shared(store, copy) if schema == SCHEMA_VERSION and same_store(store, copy) else None
+
+
+def _write_rows(part: Path, lines: Iterator[Line], oldest: _Backup | None) -> tuple[Head | None, bool]:
+    """The last that was written; and whether others stay for the sake of a backup."""
     last = None
-    with part.open("w", encoding="utf-8") as file, _reading(path) as connection:
-        for line in audit.lines_before(connection, _moment(before)):
+    with part.open("w", encoding="utf-8") as file:
+        for line in lines:
+            if oldest is not None and line.seq > oldest.last:
+                return last, True
             file.write(json.dumps([line.seq, *line.fields, line.previous, line.hash], ensure_ascii=False) + "\n")
             last = Head(line.seq, line.hash)
-    if last is None:
-        raise AuditInvalid("no row of the audit log is from before", before.isoformat(), "There is nothing to do.")
-    return last
-
-
-def _require_unneeded(path: Path, last: Head) -> None:
-    """Raises AuditInvalid when a backup under our control needs any row up to this one."""
-    if found := unpurged(path):
-        raise AuditInvalid("no row may leave the audit log yet", found[0], "See to that backup first.")
-    with _reading(path) as store:
-        shared, backup = min(((_shared(store, file), file) for file in backups(path)), default=(last.seq, path))
-        if shared < last.seq:
-            (at,) = store.execute("SELECT at FROM audit WHERE seq > ? ORDER BY seq LIMIT 1", (shared,)).fetchone()
-            raise AuditInvalid(
-                f"rows from {at[:_SECONDS]} on tell who was forgotten since a backup was taken",
-                str(backup),
-                f"Archive --before {at[:_SECONDS]}, or delete that backup first.",
-            )
-
-
-def _shared(store: sqlite3.Connection, backup: Path) -> int:
-    with closing(unchanging(backup)) as copy, translated(backup):
-        return last_shared(store, copy) or 0
+    return last, False
 
 
 def _read_archive(path: Path) -> Iterator[Line]:

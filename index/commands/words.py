@@ -73,7 +73,8 @@ def log_verified(state: LogState) -> str:
 
 
 def log_archived(done: Archived) -> str:
-    return f"{done.rows} rows moved to {done.path}; the last is {done.last}"
+    moved = f"{done.rows} rows moved to {done.path}; the last is {done.last}"
+    return moved if done.needed_by is None else f"{moved}\nthe others stay as long as there is {done.needed_by}"
 
 
 def log_shown(entries: Sequence[Entry]) -> str:

@@ -125,6 +125,15 @@ def test_whoever_is_forgotten_leaves_every_backup_to_the_last_byte(gallery, path
     assert people(taken) == people(second) == ["bob", "cy"]
 
 
+def test_whoever_is_forgotten_leaves_the_snapshot_files_of_a_backup_that_somebody_opened(gallery, taken):
+    with open_gallery(taken) as copy:
+        copy.compact()
+        codes = [code for _, code in copy.codes_of([row.template_id for row in copy.templates("ada-lovelace")])]
+    assert traces(taken, *codes) == len(ADA)
+    assert gallery.forget("ada-lovelace").erased_at is not None
+    assert traces(taken, *codes) == 0
+
+
 def test_a_template_that_is_forgotten_alone_leaves_the_backups_too(gallery, taken):
     first, *others = (template.template_id for template in gallery.templates("ada-lovelace"))
     query = "SELECT embedding FROM templates WHERE id = ?"
