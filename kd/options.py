@@ -1,8 +1,10 @@
 """The options of a training run, shared by the commands that train."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import click
@@ -15,6 +17,40 @@ DATA: Final = click.Path(exists=True, path_type=Path)
 NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Finite(click.FloatRange):
+    """A number within bounds; click's own range lets NaN through, and infinity where a bound is missing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
+_SEED: Final = click.IntRange(0, 2**63 - 1)  # what both numpy and torch take
+_SHARE: Final = Finite(0, 1)
+_ABOVE_ZERO: Final = Finite(0, min_open=True)
+
+BOUNDS: Final[Mapping[str, click.ParamType[Any]]] = MappingProxyType(
+    {
+        "clip": _ABOVE_ZERO,
+        "decay": _SHARE,
+        "drop": Finite(0, 1, max_open=True),
+        "ema": Finite(0, 1, max_open=True),
+        "low_resolution": _SHARE,
+        "margin_size": Finite(0, 10),  # the largest usual one is SphereFace's 4, a whole number that its loop counts to
+        "mixup": _SHARE,
+        "rate": _ABOVE_ZERO,
+        "scale": _ABOVE_ZERO,
+        "seed": _SEED,
+        "side": click.IntRange(32),
+        "view_seed": _SEED,
+        "weight_decay": Finite(0),
+    }
+)
+"""Name of a setting -> the numbers that it can be. A width's bounds are its backbone's (kd.backbones)."""
 
 
 class PhotosEach(click.ParamType[tuple[int, int | None]]):
@@ -34,14 +70,22 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
 _LEARNING: Final = (
     click.option("--margin", default="cosface", show_default=True, help="What the true class must win by."),
     click.option(
-        "--margin-size", type=float, help="Radians or cosine, as the margin has it; its usual one unless given."
+        "--margin-size",
+        type=BOUNDS["margin_size"],
+        help="Radians or cosine, as the margin has it; its usual one unless given.",
     ),
-    click.option("--scale", default=32.0, show_default=True, help="What the cosines are multiplied by."),
+    click.option(
+        "--scale",
+        default=32.0,
+        show_default=True,
+        type=BOUNDS["scale"],
+        help="What the cosines are multiplied by.",
+    ),
 )
 _NETWORK: Final = (
     click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
-    click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of its crop."),
+    click.option("--side", default=96, show_default=True, type=BOUNDS["side"], help="Pixels of its crop."),
     click.option(
         "--init",
         type=FOLDER,
@@ -63,30 +107,44 @@ _HEAD: Final = (
         "--drop",
         default=0.1,
         show_default=True,
-        type=click.FloatRange(0, 1, max_open=True),
+        type=BOUNDS["drop"],
         help="Share of them that a step leaves out.",
     ),
 )
 _VIEWING: Final = (
+    click.option("--mixup", default=0.3, show_default=True, type=BOUNDS["mixup"], help="Share of blended views."),
     click.option(
-        "--mixup", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of blended views."
-    ),
-    click.option(
-        "--low-resolution", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share shown at 14-56 px."
+        "--low-resolution",
+        default=0.0,
+        show_default=True,
+        type=BOUNDS["low_resolution"],
+        help="Share shown at 14-56 px.",
     ),
     click.option("--photos-each", default="1-", type=PhotosEach(), help="Only people with FIRST-LAST photos."),
-    click.option("--view-seed", default=0, show_default=True, help="What the views follow from, beside the photo."),
+    click.option(
+        "--view-seed",
+        default=0,
+        show_default=True,
+        type=BOUNDS["view_seed"],
+        help="What the views follow from, beside the photo.",
+    ),
 )
 _OPTIMISING: Final = (
     click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
-    click.option("--decay", default=0.4, show_default=True, help="Last share of the steps in which flat falls to 0."),
-    click.option("--weight-decay", default=0.05, show_default=True),
-    click.option("--clip", default=5.0, show_default=True, help="Greatest norm of a gradient."),
+    click.option(
+        "--decay",
+        default=0.4,
+        show_default=True,
+        type=BOUNDS["decay"],
+        help="Last share of the steps in which flat falls to 0.",
+    ),
+    click.option("--weight-decay", default=0.05, show_default=True, type=BOUNDS["weight_decay"]),
+    click.option("--clip", default=5.0, show_default=True, type=BOUNDS["clip"], help="Greatest norm of a gradient."),
     click.option(
         "--ema",
         default=0.0,
         show_default=True,
-        type=click.FloatRange(0, 1, max_open=True),
+        type=BOUNDS["ema"],
         help="Decay of a moving average of the weights; 0: none.",
     ),
     click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
@@ -104,14 +162,16 @@ def _amount(
         ),
         click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),
-        click.option("--rate", default=rate, show_default=True, help="Learning rate after the warm-up."),
+        click.option(
+            "--rate", default=rate, show_default=True, type=BOUNDS["rate"], help="Learning rate after the warm-up."
+        ),
     )
 
 
 _TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
 _TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=256, rate=3e-4)
 _RUNNING: Final = (
-    click.option("--seed", default=0, show_default=True),
+    click.option("--seed", default=0, show_default=True, type=BOUNDS["seed"]),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
     click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
     click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given."),

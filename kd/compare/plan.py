@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
+import click
 from pydantic import TypeAdapter, ValidationError
 
 from kd.config import GROUPS, RunConfig
 from kd.errors import PlanRefused
 from kd.losses import METHODS, Term, parse_method, unanchored
+from kd.options import BOUNDS
 
 ANCHOR: Final = "cosine"
 """What a relational method is tied to the teacher's space by, beside being reported alone."""
@@ -114,7 +116,12 @@ def _changed(config: RunConfig, name: str, value: str) -> RunConfig:
     others = values[name]
     values[name] = tuple(value.split(",")) if isinstance(others, tuple) else value
     try:
-        return replace(config, **{group: TypeAdapter(GROUPS[group]).validate_python(values)})
+        changed = replace(config, **{group: TypeAdapter(GROUPS[group]).validate_python(values)})
+        if name in BOUNDS:
+            BOUNDS[name].convert(value, None, None)
+        return changed
+    except click.BadParameter as error:
+        raise PlanRefused(f"not a value for {name}", value, error.message) from None
     except ValidationError:
         raise PlanRefused(f"not a value for {name}", value, f"The others have {others!r}.") from None
 

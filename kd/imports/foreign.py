@@ -27,8 +27,9 @@ def import_onnx(path: Path, out: Path, options: Mapping[str, str], *, sha256: st
     percent of contrast, `scale=127.5` is exact. AdaFace wants `colour=BGR`, and nothing in its file tells.
     Raises ModelUnknown when the options do not fit the file, a mean or the scale is no finite number, or the network
     begins with arithmetic on its pixels and no mean or scale is given: InsightFace's older files normalise them
-    themselves, and twice is wrong without a sign of it. Raises WeightsUnreadable for a file that is no ONNX model, is not all of it, has another SHA-256 than this, or
-    answers noise with a vector without a direction. Whatever is raised, `out` is as it was.
+    themselves, and twice is wrong without a sign of it. Raises WeightsUnreadable for a file that is no ONNX model, is
+    not all of it, has another SHA-256 than this, or answers noise with a vector without a direction. Whatever is
+    raised, `out` is as it was.
     """
     if not path.is_file():
         raise ModelUnknown(

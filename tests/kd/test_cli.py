@@ -60,6 +60,50 @@ def test_a_wrong_word_is_one_line_and_exit_code_1(people, teacher, tmp_path, opt
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seed", "-1"),
+        ("--seed", str(2**63)),
+        ("--view-seed", "-1"),
+        ("--weight-decay", "-1"),
+        ("--weight-decay", "inf"),
+        ("--rate", "-1"),
+        ("--rate", "0"),
+        ("--clip", "-1"),
+        ("--clip", "0"),
+        ("--clip", "inf"),
+        ("--decay", "-1"),
+        ("--decay", "1.5"),
+        ("--scale", "0"),
+        ("--mixup", "nan"),
+        ("--ema", "nan"),
+        ("--margin-size", "nan"),
+        ("--margin-size", "-0.1"),
+    ],
+)
+def test_a_number_out_of_bounds_is_a_usage_error(people, teacher, tmp_path, option, value):
+    result = kd("train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL, option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--width", "nan", "slimresnet has no width of: nan. Give a width from 0.05 to 8."),
+        ("--width", "1e9", "slimresnet has no width of: 1000000000.0"),
+        ("--method", "-1*proxyless", "not a weight: '-1'"),
+        ("--method", "0*proxyless", "not a weight: '0'"),
+    ],
+)
+def test_a_number_that_network_or_method_cannot_have_is_one_line(people, teacher, tmp_path, option, value, said):
+    result = kd("train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL, option, value)
+    assert result.exit_code == 1
+    assert said in result.stderr.splitlines()[-1]
+
+
 def test_relational_methods_alone_are_said_to_lead_nowhere(people, teacher, tmp_path):
     words = ["train", people, "--teacher", teacher, "--epochs", 1, *SMALL]
     alone = kd(*words, "--out", tmp_path / "alone", "--method", "rkd")

@@ -58,6 +58,14 @@ def test_a_value_of_another_kind_is_refused(config):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("weight-decay", "-1"), ("rate", "nan"), ("clip", "inf"), ("scale", "0"), ("mixup", "2")]
+)
+def test_a_number_that_kd_train_would_not_take_is_refused(config, name, value):
+    with pytest.raises(PlanRefused, match=f"not a value for {name.replace('-', '_')}: '{value}'"):
+        checked(Plan(config(), (Rival("odd", "none", {name: value}),), (0,)))
+
+
+@pytest.mark.parametrize(
     ("rivals", "seeds", "error"),
     [
         ((Rival("a", "l2"), Rival("A", "cosine")), (0,), PlanRefused),
