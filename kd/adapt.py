@@ -9,12 +9,12 @@ import torch
 from faces.models import Model, find_model, open_embedder
 from faces.space import digest, short_id
 from kd.adapters import Adapter
+from kd.checks import checked
 from kd.config import AdaptConfig
 from kd.data.rows import kept_rows, pairs, row_batches
 from kd.distil import (
     Tell,
     begin,
-    checked,
     data_folder,
     go_through,
     introduce,

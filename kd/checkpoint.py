@@ -26,9 +26,10 @@ _LAST_SCALE: Final = "second.1.weight"  # of its last batch normalisation
 def require_same_run(folder: Path, config: Settings) -> None:
     """Raises CheckpointMismatch, which names what differs, when the folder holds a run with other settings.
 
-    `epochs` alone may change: a run can be given more of them, or fewer.
+    `epochs` alone may change: a run can be given more of them, or fewer. A run that saved no checkpoint has nothing to
+    lose: its folder is free.
     """
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and has_checkpoint(folder):
         kept, wanted = _comparable(load_settings(folder)), _comparable(config)
         changed = [f"{name} was {kept[name]!r}" for name in kept if name not in wanted or kept[name] != wanted[name]]
         if changed:

@@ -10,6 +10,7 @@ from faces.console import Commands, echo_json
 from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
+from kd.errors import RunsFailed
 from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, adapt_config, adapting_options, run_config, training_options
 
 
@@ -247,7 +248,7 @@ def compare_command(
     first = settings["seed"]
     plan = Plan(run_config(photos, settings | shared), both_ways(chosen), tuple(range(first, first + seeds)))
     out = settings["out"]
-    compare(
+    standings = compare(
         plan,
         open_protocol(protocol, judged_photos),
         out,
@@ -255,6 +256,8 @@ def compare_command(
         tell=_tell,
     )
     click.echo((out / "comparison.md").read_text(encoding="utf-8"))
+    if standings.failed:
+        raise RunsFailed("runs failed", standings.failed, "The table says why; the same command tries them again.")
 
 
 @main.command()

@@ -31,6 +31,7 @@ from kd.checkpoint import (
     save_checkpoint,
     save_config,
 )
+from kd.checks import checked, models_of
 from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.cut import FACES
@@ -41,12 +42,12 @@ from kd.data.targets import Targets
 from kd.data.views import some_faces
 from kd.errors import DataUnusable, UnknownName
 from kd.head import FrozenHead
-from kd.losses import Criterion, Term, parse_method, unanchored
+from kd.losses import Criterion, Term, unanchored
 from kd.losses.step import Setting
 from kd.margins import margin_named
-from kd.oracles import open_targets, read_subset, require_teachers
+from kd.oracles import open_targets, read_subset
 from kd.students import build_student, student_recipe
-from kd.train import SCHEDULES, Pupil, Report, Run, as_input, train
+from kd.train import Pupil, Report, Run, as_input, train
 
 _SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
 
@@ -69,6 +70,8 @@ def distil(
     Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
     terms = checked(config)
+    for name in models_of(config):
+        find_model(name)
     begin(config, folder)
     lesson = prepared(config, data_folder(folder, data))
     introduce(lesson, terms, tell)
@@ -158,21 +161,6 @@ class Lesson:
         if self.classifier is None:
             return found
         return f"{found}; the teacher knows {self.classifier.accuracy:.1%} by its class weights"
-
-
-def checked(config: Settings) -> tuple[Term, ...]:
-    """The method's terms, once every name in the settings is known to be one. Raises UnknownName, KnobRefused."""
-    terms, chosen = parse_method(config.distillation.method), config.distillation
-    margin_named(chosen.margin)
-    for text in chosen.subset_teachers:
-        read_subset(text)
-    require_teachers(terms, chosen)
-    if config.optimisation.schedule not in SCHEDULES:
-        known = ", ".join(sorted(SCHEDULES))
-        raise UnknownName("no such schedule", config.optimisation.schedule, f"Choose from {known}.")
-    if chosen.teacher is None and {term.name for term in terms} != {"none"}:
-        raise UnknownName("a method for a run with a teacher", chosen.method, "A teacher is trained by none.")
-    return terms
 
 
 def prepared(config: Settings, folder: Path) -> Lesson:

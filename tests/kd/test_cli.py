@@ -104,6 +104,29 @@ def test_a_number_that_network_or_method_cannot_have_is_one_line(people, teacher
     assert said in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--teacher", "nobody", "no such Model: 'nobody'"),
+        ("--backbone", "vgg", "no such backbone: 'vgg'"),
+        ("--width", "0.01", "slimresnet has no width of: 0.01"),
+        ("--sampler", "odd", "no such sampler: 'odd'"),
+        ("--head", "int2", "no such store: 'int2'"),
+        ("--margin-size", "0.5", "sphereface multiplies the angle by a whole number: 0.5"),
+        ("--method", "residual", "students of two halves: 'residual'. Choose a --backbone residual:NAME."),
+    ],
+)
+def test_a_wrong_name_is_refused_before_a_photo_is_read_and_leaves_no_run(
+    people, teacher, tmp_path, monkeypatch, option, value, said
+):
+    monkeypatch.setattr("kd.distil.prepare_people", None)
+    margin = ["--margin", "sphereface"] if option == "--margin-size" else []
+    words = ["train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL, *margin, option, value]
+    result = kd(*words)
+    assert (result.exit_code, said in result.stderr) == (1, True), result.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_relational_methods_alone_are_said_to_lead_nowhere(people, teacher, tmp_path):
     words = ["train", people, "--teacher", teacher, "--epochs", 1, *SMALL]
     alone = kd(*words, "--out", tmp_path / "alone", "--method", "rkd")
@@ -152,6 +175,45 @@ def test_a_missing_folder_is_a_usage_error(tmp_path):
 def test_evaluate_refuses_a_folder_without_a_protocol(teacher, tmp_path):
     result = kd("evaluate", teacher, "--photos", tmp_path, "--protocol", tmp_path)
     assert (result.exit_code, "Traceback" in result.output) == (1, False)
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Two of `people` are enrolled, the third is a stranger."""
+    rows = [
+        "person-0/0.png,0,gallery",
+        "person-1/0.png,1,gallery",
+        "person-0/1.png,0,probe",
+        "person-2/0.png,2,nonmated",
+    ]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "identification.csv").write_text("\n".join(["photo,subject,role", *rows]) + "\n")
+    return tmp_path / "lists"
+
+
+def test_a_comparison_with_a_run_that_fails_is_reported_and_is_no_success(people, teacher, lists, tmp_path):
+    judged = ["--protocol", lists, "--judged-photos", people]
+    rivals = ["--rival", "l2", "--rival", "wild=proxyless; scale=1e39", "--seeds", 1]
+    words = [
+        "compare",
+        people,
+        "--teacher",
+        teacher,
+        *judged,
+        *rivals,
+        "--epochs",
+        1,
+        *SMALL,
+        "--out",
+        tmp_path / "out",
+    ]
+    result = kd(*words)
+    assert (result.exit_code, "Traceback" in result.output) == (1, False), result.output
+    assert "seed 0 failed: loss is not finite" in result.stdout
+    assert (
+        result.stderr.splitlines()[-1]
+        == "Error: runs failed: 1. The table says why; the same command tries them again."
+    )
 
 
 @pytest.mark.real
