@@ -35,8 +35,8 @@ def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = 
     Raises AdaptRefused when there is nothing to adapt or no way to, DataUnusable when there are too few photos.
     """
     terms, chosen, threads = checked(config), config.adaptation, torch.get_num_threads()
-    begin(config, folder)
     new, old = _two_models(config)
+    begin(config, folder)
     embedder, teacher = open_trunk(new, chosen.rows, threads=threads), open_embedder(old, threads=threads)
     lesson = prepared(config, data_folder(folder, data))
     steps_an_epoch(config, lesson)  # too few photos are refused before any view is embedded

@@ -1,5 +1,6 @@
 """From settings to a trained network: opens what a run needs and hands it to the loop."""
 
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -26,6 +27,7 @@ from kd.begin import begin_with
 from kd.checkpoint import (
     has_checkpoint,
     keep_epoch,
+    learn_from,
     require_same_run,
     restore,
     save_checkpoint,
@@ -36,7 +38,7 @@ from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.cut import FACES
 from kd.data.batches import Batch, ViewPlan, batches
-from kd.data.people import People, only_people_with, prepare_people
+from kd.data.people import People, only_people_with, photos_digest, prepare_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
 from kd.data.views import some_faces
@@ -92,18 +94,25 @@ def distil(
 def data_folder(run: Path, shared: Path | None) -> Path:
     """Where a run's prepared faces are: in its own folder, or in one that it shares, to which its own then leads."""
     own = run / "data"
-    if shared is not None and not own.exists():
+    if shared is not None and shared.resolve() != own.resolve() and (own.is_symlink() or not own.exists()):
         run.mkdir(parents=True, exist_ok=True)
-        own.symlink_to(shared.resolve())
-    return shared or own
+        link = run / f"data.{os.getpid()}.part"
+        link.unlink(missing_ok=True)
+        link.symlink_to(shared.resolve())
+        link.replace(own)  # several ranks do so at once
+    return shared or own.resolve()
 
 
 def begin(config: Settings, folder: Path) -> None:
-    """Set the process up for a run. Raises CheckpointMismatch when the folder holds a run with other settings."""
+    """Set the process up for a run.
+
+    Raises CheckpointMismatch when the folder holds a run with other settings, or of other photos.
+    """
     torch.manual_seed(config.distillation.seed)
     cv2.setNumThreads(1)  # views are made beside the network: a second pool of threads would fight the first
     torch.set_flush_denormal(True)  # batch normalisation's slow tail otherwise costs a tenth of the time
     require_same_run(folder, config)
+    learn_from(folder, photos_digest([Path(root) for root in config.photos]))
 
 
 def introduce(lesson: "Lesson", terms: Sequence[Term], tell: Tell) -> None:
