@@ -193,7 +193,7 @@ def check_answers(network: Callable[[Floats], Tensor], onnx: bytes, size: tuple[
 
 
 def command_line(config: Settings) -> str:
-    """The command that made the run, but for where it wrote and what it began from."""
+    """The command that made the run, but for where it wrote; `--init` is its start as it was named then."""
     words, unsaid = _command(config)
     words += config.photos
     for group in (getattr(config, field.name) for field in fields(config) if field.name != "photos"):

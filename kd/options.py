@@ -14,9 +14,24 @@ from kd.config import ADAPT_GROUPS, GROUPS, AdaptConfig, RunConfig
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 DATA: Final = click.Path(exists=True, path_type=Path)
-NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class NewFolder(click.Path):
+    """A folder that may have to be made, and can be: what is above it are folders."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        folder: Any = super().convert(value, param, ctx)
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not above.is_dir():
+            self.fail(f"{str(folder)!r} would be inside the file {str(above)!r}.", param, ctx)
+        return folder
+
+
+NEW_FOLDER: Final = NewFolder()
 
 
 class Finite(click.FloatRange):
@@ -68,7 +83,12 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
 
 
 _LEARNING: Final = (
-    click.option("--margin", default="cosface", show_default=True, help="What the true class must win by."),
+    click.option(
+        "--margin",
+        default="cosface",
+        show_default=True,
+        help="What the true class must win by: adaface, arcface, cosface, curricularface or sphereface.",
+    ),
     click.option(
         "--margin-size",
         type=BOUNDS["margin_size"],
@@ -89,7 +109,8 @@ _NETWORK: Final = (
     click.option(
         "--init",
         type=FOLDER,
-        help="A Model folder or a run to begin with: a smaller one of its make grows, a teacher's is cut.",
+        help="A Model folder or a run to begin with: a smaller one of its make grows; only mobilefacenet-folded can be "
+        "cut from a teacher.",
     ),
 )
 _HEAD: Final = (
@@ -120,7 +141,9 @@ _VIEWING: Final = (
         type=BOUNDS["low_resolution"],
         help="Share shown at 14-56 px.",
     ),
-    click.option("--photos-each", default="1-", type=PhotosEach(), help="Only people with FIRST-LAST photos."),
+    click.option(
+        "--photos-each", default="1-", show_default=True, type=PhotosEach(), help="Only people with FIRST-LAST photos."
+    ),
     click.option(
         "--view-seed",
         default=0,
@@ -158,7 +181,10 @@ def _amount(
     return (
         click.option("--views", default=views, show_default=True, type=click.IntRange(1), help="Views of a photo."),
         click.option(
-            "--sampler", default=sampler, show_default=True, help="photos, class-uniform, superclass-uniform."
+            "--sampler",
+            default=sampler,
+            show_default=True,
+            help="photos, class-uniform, superclass-uniform or half-balanced.",
         ),
         click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),

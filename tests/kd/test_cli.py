@@ -6,8 +6,11 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
+from faces.align import RECIPES
 from faces.models import find_model, read_model
 from kd.cli import main
+from kd.data.samplers import SAMPLERS
+from kd.margins import MARGINS
 
 SMALL = ["--backbone", "slimresnet", "--width", "0.25", "--side", "32", "--batch", "6", "--views", "2"]
 
@@ -26,7 +29,27 @@ def run(people, teacher, tmp_path):
 def test_train_says_where_the_student_is_and_what_comes_next(run, people, teacher):
     again = kd("train", people, "--teacher", teacher, "--out", run, "--epochs", 1, *SMALL)
     assert "going on from step 3 of 3" in again.stderr
-    assert again.stdout == f"trained: {run}. Next: kd export {run} --out MODEL, then kd evaluate MODEL.\n"
+    first, then = again.stdout.strip().removeprefix(f"trained: {run}. Next: ").split(", then ")
+    assert (shlex.split(first), shlex.split(then)) == (
+        ["kd", "export", str(run), "--out", "MODEL"],
+        ["kd", "evaluate", "MODEL", "--teacher", str(teacher), "--protocol", "PROTOCOL"],
+    )
+
+
+def test_what_comes_next_works_as_it_is_written(run, teacher, people, lists, tmp_path, monkeypatch):
+    monkeypatch.setattr("kd.cli.open_detector", lambda: None)
+    monkeypatch.setattr("kd.quantize.quantize", lambda *_, **__: read_model(tmp_path / "MODEL").card)
+    monkeypatch.chdir(tmp_path)
+    again = kd("train", people, "--teacher", teacher, "--out", run, "--epochs", 1, *SMALL)
+    first, then = (shlex.split(command)[1:] for command in again.stdout.partition(" Next: ")[2].split(", then "))
+    assert kd(*first).exit_code == 0
+    judged = kd(*[lists if word == "PROTOCOL" else word for word in then], "--photos", people)
+    assert judged.exit_code == 0, judged.output
+    quantized = kd("quantize", "MODEL", people, "--out", "MODEL")
+    words = shlex.split(quantized.stdout.partition("yet: ")[2])[1:]
+    given = {"PROTOCOL": lists, "TEACHER": teacher}
+    assert kd(*[given.get(word, word) for word in words], "--photos", people).exit_code == 0
+    assert read_model(tmp_path / "MODEL").card.measured
 
 
 def test_export_names_the_model_after_its_folder(run, tmp_path):
@@ -166,6 +189,44 @@ def test_the_card_holds_the_command_that_trained(run, tmp_path):
 def test_models_prints_what_a_backbone_costs():
     (cost,) = json.loads(kd("models", "slimresnet", "--json").stdout)
     assert (cost["parameters"], cost["flops"]) == (455_152, 2 * cost["macs"])
+
+
+def test_help_names_what_there_is_to_choose():
+    shown = " ".join(kd("train", "--help").stdout.split())
+    assert {
+        name for name in (*SAMPLERS, *MARGINS, "mobilefacenet-folded", "[default: 1-]") if name not in shown
+    } == set()
+    shown = " ".join(kd("teacher", "import", "--help").stdout.split())
+    assert {name for name in RECIPES if name not in shown} == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "PEOPLE", "--teacher", "dlib"],
+        ["train", "PEOPLE", "--teacher", "dlib", "--out", "run", "--data"],
+        ["export", "PEOPLE"],
+        ["teacher", "import", "dlib"],
+    ],
+)
+def test_a_folder_inside_a_file_is_a_usage_error(people, tmp_path, words):
+    (tmp_path / "file.txt").write_text("a file")
+    option = [] if words[-1].startswith("--") else ["--out"]
+    result = kd(*[people if word == "PEOPLE" else word for word in words], *option, tmp_path / "file.txt" / "x")
+    assert (result.exit_code, "would be inside the file" in " ".join(result.stderr.split())) == (2, True), result.output
+
+
+def test_a_run_that_failed_at_its_first_step_leaves_its_folder_to_the_next(people, teacher, tmp_path):
+    words = ["train", people, "--teacher", teacher, "--epochs", 1, *SMALL, "--out", tmp_path / "run"]
+    assert kd(*words, "--scale", "1e39").exit_code == 1
+    corrected = kd(*words)
+    assert corrected.exit_code == 0, corrected.output
+
+
+def test_a_folder_of_photos_that_no_protocol_has_a_use_for_is_refused(people, teacher):
+    words = ["evaluate", teacher, "--photos", people, "--protocol", f"people:{people}"]
+    refused = kd(*words)
+    assert (refused.exit_code, "only lists and templates have paths" in refused.stderr) == (1, True)
 
 
 def test_a_missing_folder_is_a_usage_error(tmp_path):
