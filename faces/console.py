@@ -46,13 +46,13 @@ class Commands(click.Group):
 
 
 class Finite(click.FloatRange):
-    """A number between bounds. click's own type lets `nan` through, of which every comparison is false."""
+    """A number within bounds; click's own range lets NaN through, and infinity where a bound is missing."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = click.FLOAT.convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
+        return super().convert(number, param, ctx)
 
 
 def progress(description: str, total: int | None, *, done: int = 0) -> AbstractContextManager[Advance]:

@@ -9,12 +9,12 @@ import torch
 from faces.models import Model, find_model, open_embedder
 from faces.space import digest, short_id
 from kd.adapters import Adapter
+from kd.checks import checked
 from kd.config import AdaptConfig
 from kd.data.rows import kept_rows, pairs, row_batches
 from kd.distil import (
     Tell,
     begin,
-    checked,
     data_folder,
     go_through,
     introduce,
@@ -35,8 +35,8 @@ def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = 
     Raises AdaptRefused when there is nothing to adapt or no way to, DataUnusable when there are too few photos.
     """
     terms, chosen, threads = checked(config), config.adaptation, torch.get_num_threads()
-    begin(config, folder)
     new, old = _two_models(config)
+    begin(config, folder)
     embedder, teacher = open_trunk(new, chosen.rows, threads=threads), open_embedder(old, threads=threads)
     lesson = prepared(config, data_folder(folder, data))
     steps_an_epoch(config, lesson)  # too few photos are refused before any view is embedded

@@ -26,13 +26,47 @@ _LAST_SCALE: Final = "second.1.weight"  # of its last batch normalisation
 def require_same_run(folder: Path, config: Settings) -> None:
     """Raises CheckpointMismatch, which names what differs, when the folder holds a run with other settings.
 
-    `epochs` alone may change: a run can be given more of them, or fewer.
+    `epochs` alone may change: a run can be given more of them, or fewer. A run that saved no checkpoint has nothing to
+    lose: its folder is free.
     """
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and has_checkpoint(folder):
         kept, wanted = _comparable(load_settings(folder)), _comparable(config)
         changed = [f"{name} was {kept[name]!r}" for name in kept if name not in wanted or kept[name] != wanted[name]]
         if changed:
             raise CheckpointMismatch(f"another run lives here ({'; '.join(changed)})", str(folder), "Give a new --out.")
+
+
+def learn_from(folder: Path, photos: str) -> None:
+    """Keep in a run what its photos are known by (`kd.data.people.photos_digest`).
+
+    Raises CheckpointMismatch when it has learnt from others: labels and batches would no longer be those it knows.
+    """
+    kept = _known_photos(folder)
+    if kept not in (None, photos) and has_checkpoint(folder):
+        remedy = "Give a new --out, or the photos as they were."
+        raise CheckpointMismatch("this run has learnt from other photos than are there now", str(folder), remedy)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _PHOTOS, photos.encode())
+
+
+def require_prepared(folder: Path, photos: str | None) -> None:
+    """Raises CheckpointMismatch unless the prepared faces are of the photos that the run has learnt from.
+
+    photos: what those are known by; None where there are none. A run that kept no word of its photos is believed.
+    """
+    kept = _known_photos(folder)
+    if photos is None or kept not in (None, photos):
+        what = "are gone" if photos is None else "were replaced by those of other photos"
+        remedy = "Run the command that made the run once more: it prepares them again."
+        raise CheckpointMismatch(f"the faces that this run has learnt from {what}", str(folder / "data"), remedy)
+
+
+def _known_photos(folder: Path) -> str | None:
+    file = folder / _PHOTOS
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+_PHOTOS: Final = "photos.sha256"
 
 
 def save_config(folder: Path, config: Settings) -> None:

@@ -1,15 +1,18 @@
 """`kd`: train, judge and export students."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 from rich.console import Console
 
+from faces.align import RECIPES
 from faces.console import Commands, echo_json
 from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
+from kd.errors import RunsFailed
 from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, adapt_config, adapting_options, run_config, training_options
 
 
@@ -36,7 +39,7 @@ def train(photos: tuple[Path, ...], **settings: Any) -> None:
     The same command run again goes on where it stopped; under torchrun it trains on several processes.
     """
     out = _distil(photos, settings | {"dim": None})
-    click.echo(f"trained: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+    click.echo(f"trained: {out}. {_next(out, settings['teacher'])}")
 
 
 @main.command()
@@ -60,7 +63,7 @@ def adapt(embedder: str, photos: tuple[Path, ...], **settings: Any) -> None:
         torch.set_num_threads(settings["threads"])
     out: Path = settings["out"]
     adapt(adapt_config(embedder, photos, settings), out, tell=_tell, data=settings["data"])
-    click.echo(f"adapted: {out}. Next: kd export {out} --out MODEL, then kd evaluate MODEL.")
+    click.echo(f"adapted: {out}. {_next(out, settings['teacher'])}")
 
 
 @main.group(cls=Commands)
@@ -77,6 +80,11 @@ def train_teacher(photos: tuple[Path, ...], keep_epochs: bool, **settings: Any) 
     """Train a teacher on PHOTOS by margin softmax. `kd export` makes it a Model, with its classifier beside it."""
     alone = {"teacher": None, "method": "none", "classifier": "means", "head": "float32"}
     _distil(photos, settings | alone | {"subset_teachers": (), "epoch_teachers": None}, keep_epochs=keep_epochs)
+
+
+def _next(run: Path, teacher: str) -> str:
+    judged = f"kd evaluate MODEL --teacher {quote(teacher)} --protocol PROTOCOL"
+    return f"Next: kd export {quote(str(run))} --out MODEL, then {judged}"
 
 
 def _tell(sentence: str) -> None:
@@ -111,7 +119,11 @@ def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: 
 @click.option("--colour", type=click.Choice(["RGB", "BGR"]), help="Order of an ONNX file's channels; AdaFace: BGR.")
 @click.option("--mean", help="Subtracted from its pixels: one number, or three with commas.")
 @click.option("--scale", help="What they are then divided by.")
-@click.option("--crop", help="Which view of the face it was trained on: the name of a recipe.")
+@click.option(
+    "--crop",
+    type=click.Choice(sorted(RECIPES)),
+    help="Which view of the face it was trained on; arcface-112 unless given.",
+)
 @click.option("--size", help="Pixels of its square crop.")
 def import_command(source: str, out: Path, weights: Path | None, sha256: str | None, **given: str | None) -> None:
     """Make a teacher's Model of SOURCE: facenet-vggface2, facenet-casia-webface, or the path of an ONNX file."""
@@ -150,7 +162,8 @@ def quantize_command(model: str, photos: tuple[Path, ...], out: Path, name: str 
 
     found = find_model(model)
     card = quantize(found, faces_for(found, photos, data), out, name=name or out.name)
-    click.echo(f"quantized: {out}, model {card.model_id}. Next: kd evaluate {out} --write-card, as its card is empty.")
+    judged = f"kd evaluate {quote(str(out))} --teacher TEACHER --protocol PROTOCOL --write-card LABEL"
+    click.echo(f"quantized: {out}, model {card.model_id}. Next, as nothing is measured yet: {judged}")
 
 
 @main.command(name="evaluate")
@@ -164,7 +177,9 @@ def quantize_command(model: str, photos: tuple[Path, ...], out: Path, name: str 
     metavar="[NAME=][KIND:]PATH",
     help="lists (CSV files, the default), bin, templates, people or frontal-profile. May be repeated.",
 )
-@click.option("--photos", type=FOLDER, help="Folder that the protocols' paths are relative to; their own unless given.")
+@click.option(
+    "--photos", type=FOLDER, help="Folder that paths in lists and templates are relative to; their own unless given."
+)
 @click.option(
     "--resolution", "resolutions", multiple=True, type=click.IntRange(4, 112), help="Probes at this size too."
 )
@@ -188,10 +203,10 @@ def evaluate_command(
     """Can MODEL search the gallery of its teacher? The 2×2 of probe and gallery model, 1:1 and 1:N."""
     from kd.evaluate.documents import as_json as report_json
     from kd.evaluate.documents import write_report
-    from kd.evaluate.readers import open_protocol
+    from kd.evaluate.readers import open_protocols
     from kd.evaluate.report import as_table, evaluate, write_measured
 
-    read = [open_protocol(reference, photos, name=write_card) for reference in protocols]
+    read = open_protocols(protocols, photos, name=write_card)
     judged = find_model(model)
     base = open_embedder(judged if teacher is None else find_model(teacher))
     student = None if teacher is None else open_embedder(judged)
@@ -238,7 +253,7 @@ def compare_command(
 
     from kd.compare.compare import compare
     from kd.compare.plan import RIVALS, Plan, both_ways, parse_rival
-    from kd.evaluate.readers import open_protocol
+    from kd.evaluate.readers import open_protocols
 
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
@@ -247,14 +262,11 @@ def compare_command(
     first = settings["seed"]
     plan = Plan(run_config(photos, settings | shared), both_ways(chosen), tuple(range(first, first + seeds)))
     out = settings["out"]
-    compare(
-        plan,
-        open_protocol(protocol, judged_photos),
-        out,
-        data=settings["data"],
-        tell=_tell,
-    )
+    (judged,) = open_protocols([protocol], judged_photos)
+    standings = compare(plan, judged, out, data=settings["data"], tell=_tell)
     click.echo((out / "comparison.md").read_text(encoding="utf-8"))
+    if standings.failed:
+        raise RunsFailed("runs failed", standings.failed, "The table says why; the same command tries them again.")
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """From settings to a trained network: opens what a run needs and hands it to the loop."""
 
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -26,27 +27,29 @@ from kd.begin import begin_with
 from kd.checkpoint import (
     has_checkpoint,
     keep_epoch,
+    learn_from,
     require_same_run,
     restore,
     save_checkpoint,
     save_config,
 )
+from kd.checks import checked, models_of
 from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.cut import FACES
 from kd.data.batches import Batch, ViewPlan, batches
-from kd.data.people import People, only_people_with, prepare_people
+from kd.data.people import People, only_people_with, photos_digest, prepare_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
 from kd.data.views import some_faces
 from kd.errors import DataUnusable, UnknownName
 from kd.head import FrozenHead
-from kd.losses import Criterion, Term, parse_method, unanchored
+from kd.losses import Criterion, Term, unanchored
 from kd.losses.step import Setting
 from kd.margins import margin_named
-from kd.oracles import open_targets, read_subset, require_teachers
+from kd.oracles import open_targets, read_subset
 from kd.students import build_student, student_recipe
-from kd.train import SCHEDULES, Pupil, Report, Run, as_input, train
+from kd.train import Pupil, Report, Run, as_input, train
 
 _SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
 
@@ -69,6 +72,8 @@ def distil(
     Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
     terms = checked(config)
+    for name in models_of(config):
+        find_model(name)
     begin(config, folder)
     lesson = prepared(config, data_folder(folder, data))
     introduce(lesson, terms, tell)
@@ -89,18 +94,25 @@ def distil(
 def data_folder(run: Path, shared: Path | None) -> Path:
     """Where a run's prepared faces are: in its own folder, or in one that it shares, to which its own then leads."""
     own = run / "data"
-    if shared is not None and not own.exists():
+    if shared is not None and shared.resolve() != own.resolve() and (own.is_symlink() or not own.exists()):
         run.mkdir(parents=True, exist_ok=True)
-        own.symlink_to(shared.resolve())
-    return shared or own
+        link = run / f"data.{os.getpid()}.part"
+        link.unlink(missing_ok=True)
+        link.symlink_to(shared.resolve())
+        link.replace(own)  # several ranks do so at once
+    return shared or own.resolve()
 
 
 def begin(config: Settings, folder: Path) -> None:
-    """Set the process up for a run. Raises CheckpointMismatch when the folder holds a run with other settings."""
+    """Set the process up for a run.
+
+    Raises CheckpointMismatch when the folder holds a run with other settings, or of other photos.
+    """
     torch.manual_seed(config.distillation.seed)
     cv2.setNumThreads(1)  # views are made beside the network: a second pool of threads would fight the first
     torch.set_flush_denormal(True)  # batch normalisation's slow tail otherwise costs a tenth of the time
     require_same_run(folder, config)
+    learn_from(folder, photos_digest([Path(root) for root in config.photos]))
 
 
 def introduce(lesson: "Lesson", terms: Sequence[Term], tell: Tell) -> None:
@@ -158,21 +170,6 @@ class Lesson:
         if self.classifier is None:
             return found
         return f"{found}; the teacher knows {self.classifier.accuracy:.1%} by its class weights"
-
-
-def checked(config: Settings) -> tuple[Term, ...]:
-    """The method's terms, once every name in the settings is known to be one. Raises UnknownName, KnobRefused."""
-    terms, chosen = parse_method(config.distillation.method), config.distillation
-    margin_named(chosen.margin)
-    for text in chosen.subset_teachers:
-        read_subset(text)
-    require_teachers(terms, chosen)
-    if config.optimisation.schedule not in SCHEDULES:
-        known = ", ".join(sorted(SCHEDULES))
-        raise UnknownName("no such schedule", config.optimisation.schedule, f"Choose from {known}.")
-    if chosen.teacher is None and {term.name for term in terms} != {"none"}:
-        raise UnknownName("a method for a run with a teacher", chosen.method, "A teacher is trained by none.")
-    return terms
 
 
 def prepared(config: Settings, folder: Path) -> Lesson:

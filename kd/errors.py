@@ -67,6 +67,12 @@ class PlanRefused(FacesError):
     code = "plan_refused"
 
 
+class RunsFailed(FacesError):
+    """A comparison in which some runs came to nothing; the others are reported."""
+
+    code = "runs_failed"
+
+
 class ImportRefused(FacesError):
     """An option that does not go with where a teacher is imported from."""
 

@@ -21,10 +21,17 @@ from faces.space import Input, Licence, ModelCard, Recipe, Space, Training, dige
 from faces.weights.graph import count_parameters
 from kd.adapters import Adapter, joined
 from kd.backbones.blocks import MEAN, SCALE
-from kd.checkpoint import load_settings, load_student, own_classifier, student_weights, trained_steps
+from kd.checkpoint import (
+    load_settings,
+    load_student,
+    own_classifier,
+    require_prepared,
+    student_weights,
+    trained_steps,
+)
 from kd.classifier.files import CLASSIFIER_FILE, write_classifier
 from kd.config import AdaptConfig, RunConfig, Settings
-from kd.data.people import read_people
+from kd.data.people import kept_digest, read_people
 from kd.errors import ExportDiffers
 from kd.halves import halved, round_to_halves
 from kd.head import unit
@@ -44,10 +51,12 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     The weights are those that were trained: of a run of `kd adapt` the head's. A teacher's run has its classifier
     written beside them. The card is filled but for `measured`, which `kd evaluate --write-card` adds.
     half: keep weights as float16, in half the room; they are rounded first, and what is checked and shipped is that.
-    Raises ExportDiffers when the ONNX file and the network differ by more than 1e-4 on random crops; nothing is then
-    written.
+    Raises ExportDiffers when the ONNX file and the network differ by more than 1e-4 on random crops, and
+    CheckpointMismatch when there is no run, or its prepared faces were replaced by others, whose names and numbers they
+    are not; nothing is then written.
     """
     config = load_settings(run)
+    require_prepared(run, kept_digest(run / "data"))
     teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
     made = _adapted(config, run, half) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
     check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width))
@@ -184,7 +193,7 @@ def check_answers(network: Callable[[Floats], Tensor], onnx: bytes, size: tuple[
 
 
 def command_line(config: Settings) -> str:
-    """The command that made the run, but for where it wrote and what it began from."""
+    """The command that made the run, but for where it wrote; `--init` is its start as it was named then."""
     words, unsaid = _command(config)
     words += config.photos
     for group in (getattr(config, field.name) for field in fields(config) if field.name != "photos"):

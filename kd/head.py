@@ -30,6 +30,12 @@ _LARGEST_CODE: Final = 127
 _TINY: Final = 1e-12
 
 
+def require_store(name: str) -> None:
+    """Raises UnknownName, which lists the names."""
+    if name not in STORES:
+        raise UnknownName("no such store", name, f"Choose from {', '.join(sorted(STORES))}.")
+
+
 class ClassRows(Protocol):
     """Unit rows, one for each class. Either every rank holds all, or each a shard."""
 
@@ -72,8 +78,7 @@ class FrozenHead(nn.Module):
         all ranks have to build the head at the same time. Raises UnknownName for another store.
         """
         super().__init__()
-        if store not in STORES:
-            raise UnknownName("no such store", store, f"Choose from {', '.join(sorted(STORES))}.")
+        require_store(store)
         self.count, dim = weights.shape
         share = distributed.share(self.count) if sharded else slice(0, self.count)
         self.held = range(share.start, share.stop)

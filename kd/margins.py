@@ -91,7 +91,7 @@ class SphereFace(Margin):
 
     def __init__(self, size: float) -> None:
         """Raises KnobRefused."""
-        if size != int(size) or size < 1:
+        if not (math.isfinite(size) and size == int(size) and size >= 1):
             raise KnobRefused("sphereface multiplies the angle by a whole number", size, "Give 2, 3 or 4.")
         super().__init__(size)
         self.times = int(size)

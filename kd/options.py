@@ -3,18 +3,59 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import click
 
+from faces.console import Finite
 from kd.config import ADAPT_GROUPS, GROUPS, AdaptConfig, RunConfig
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 DATA: Final = click.Path(exists=True, path_type=Path)
-NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class NewFolder(click.Path):
+    """A folder that may have to be made, and can be: what is above it are folders."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        folder: Any = super().convert(value, param, ctx)
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not above.is_dir():
+            self.fail(f"{str(folder)!r} would be inside the file {str(above)!r}.", param, ctx)
+        return folder
+
+
+NEW_FOLDER: Final = NewFolder()
+
+
+_SEED: Final = click.IntRange(0, 2**63 - 1)  # what both numpy and torch take
+_SHARE: Final = Finite(0, 1)
+_ABOVE_ZERO: Final = Finite(0, min_open=True)
+
+BOUNDS: Final[Mapping[str, click.ParamType[Any]]] = MappingProxyType(
+    {
+        "clip": _ABOVE_ZERO,
+        "decay": _SHARE,
+        "drop": Finite(0, 1, max_open=True),
+        "ema": Finite(0, 1, max_open=True),
+        "low_resolution": _SHARE,
+        "margin_size": Finite(0, 10),  # the largest usual one is SphereFace's 4, a whole number that its loop counts to
+        "mixup": _SHARE,
+        "rate": _ABOVE_ZERO,
+        "scale": _ABOVE_ZERO,
+        "seed": _SEED,
+        "side": click.IntRange(32),
+        "view_seed": _SEED,
+        "weight_decay": Finite(0),
+    }
+)
+"""Name of a setting -> the numbers that it can be. A width's bounds are its backbone's (kd.backbones)."""
 
 
 class PhotosEach(click.ParamType[tuple[int, int | None]]):
@@ -32,20 +73,34 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
 
 
 _LEARNING: Final = (
-    click.option("--margin", default="cosface", show_default=True, help="What the true class must win by."),
     click.option(
-        "--margin-size", type=float, help="Radians or cosine, as the margin has it; its usual one unless given."
+        "--margin",
+        default="cosface",
+        show_default=True,
+        help="What the true class must win by: adaface, arcface, cosface, curricularface or sphereface.",
     ),
-    click.option("--scale", default=32.0, show_default=True, help="What the cosines are multiplied by."),
+    click.option(
+        "--margin-size",
+        type=BOUNDS["margin_size"],
+        help="Radians or cosine, as the margin has it; its usual one unless given.",
+    ),
+    click.option(
+        "--scale",
+        default=32.0,
+        show_default=True,
+        type=BOUNDS["scale"],
+        help="What the cosines are multiplied by.",
+    ),
 )
 _NETWORK: Final = (
     click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
-    click.option("--side", default=96, show_default=True, type=click.IntRange(32), help="Pixels of its crop."),
+    click.option("--side", default=96, show_default=True, type=BOUNDS["side"], help="Pixels of its crop."),
     click.option(
         "--init",
         type=FOLDER,
-        help="A Model folder or a run to begin with: a smaller one of its make grows, a teacher's is cut.",
+        help="A Model folder or a run to begin with: a smaller one of its make grows; only mobilefacenet-folded can be "
+        "cut from a teacher.",
     ),
 )
 _HEAD: Final = (
@@ -63,30 +118,46 @@ _HEAD: Final = (
         "--drop",
         default=0.1,
         show_default=True,
-        type=click.FloatRange(0, 1, max_open=True),
+        type=BOUNDS["drop"],
         help="Share of them that a step leaves out.",
     ),
 )
 _VIEWING: Final = (
+    click.option("--mixup", default=0.3, show_default=True, type=BOUNDS["mixup"], help="Share of blended views."),
     click.option(
-        "--mixup", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Share of blended views."
+        "--low-resolution",
+        default=0.0,
+        show_default=True,
+        type=BOUNDS["low_resolution"],
+        help="Share shown at 14-56 px.",
     ),
     click.option(
-        "--low-resolution", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share shown at 14-56 px."
+        "--photos-each", default="1-", show_default=True, type=PhotosEach(), help="Only people with FIRST-LAST photos."
     ),
-    click.option("--photos-each", default="1-", type=PhotosEach(), help="Only people with FIRST-LAST photos."),
-    click.option("--view-seed", default=0, show_default=True, help="What the views follow from, beside the photo."),
+    click.option(
+        "--view-seed",
+        default=0,
+        show_default=True,
+        type=BOUNDS["view_seed"],
+        help="What the views follow from, beside the photo.",
+    ),
 )
 _OPTIMISING: Final = (
     click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
-    click.option("--decay", default=0.4, show_default=True, help="Last share of the steps in which flat falls to 0."),
-    click.option("--weight-decay", default=0.05, show_default=True),
-    click.option("--clip", default=5.0, show_default=True, help="Greatest norm of a gradient."),
+    click.option(
+        "--decay",
+        default=0.4,
+        show_default=True,
+        type=BOUNDS["decay"],
+        help="Last share of the steps in which flat falls to 0.",
+    ),
+    click.option("--weight-decay", default=0.05, show_default=True, type=BOUNDS["weight_decay"]),
+    click.option("--clip", default=5.0, show_default=True, type=BOUNDS["clip"], help="Greatest norm of a gradient."),
     click.option(
         "--ema",
         default=0.0,
         show_default=True,
-        type=click.FloatRange(0, 1, max_open=True),
+        type=BOUNDS["ema"],
         help="Decay of a moving average of the weights; 0: none.",
     ),
     click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
@@ -100,18 +171,23 @@ def _amount(
     return (
         click.option("--views", default=views, show_default=True, type=click.IntRange(1), help="Views of a photo."),
         click.option(
-            "--sampler", default=sampler, show_default=True, help="photos, class-uniform, superclass-uniform."
+            "--sampler",
+            default=sampler,
+            show_default=True,
+            help="photos, class-uniform, superclass-uniform or half-balanced.",
         ),
         click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),
-        click.option("--rate", default=rate, show_default=True, help="Learning rate after the warm-up."),
+        click.option(
+            "--rate", default=rate, show_default=True, type=BOUNDS["rate"], help="Learning rate after the warm-up."
+        ),
     )
 
 
 _TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
 _TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=256, rate=3e-4)
 _RUNNING: Final = (
-    click.option("--seed", default=0, show_default=True),
+    click.option("--seed", default=0, show_default=True, type=BOUNDS["seed"]),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
     click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
     click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given."),

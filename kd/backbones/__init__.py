@@ -21,6 +21,7 @@ RESIDUAL: Final = "residual:"
 """Before a name: the network and a second one like it, which learns what the first still lacks."""
 
 _NARROWEST: Final = 0.05  # below it, layers would be left without a channel
+_WIDEST: Final = 8.0  # 64 times the parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +73,26 @@ def build_backbone(name: str, side: int, dim: int, width: float) -> nn.Module:
 
     Raises UnknownName; SizeRefused for a side or width that the network cannot have; for the dlibnets WeightsMissing.
     """
-    backbone = find_backbone(name)
-    _require_size(backbone, name, side, width)
+    backbone = require_backbone(name, side, width)
     if name.startswith(RESIDUAL):
         base = name.removeprefix(RESIDUAL)
         return ResidualPair(build_backbone(base, side, dim, width), build_backbone(base, side, dim, width))
     return backbone.build(side, dim, width) if backbone.widens else backbone.build(side, dim)
 
 
-def _require_size(backbone: Backbone, name: str, side: int, width: float) -> None:
+def require_backbone(name: str, side: int, width: float) -> Backbone:
+    """The entry of a name. Raises UnknownName; SizeRefused for a side or width that the network cannot have."""
+    backbone = find_backbone(name)
     if side < backbone.smallest or side % backbone.step:
         sides = f"at least {backbone.smallest}" + (f" and divisible by {backbone.step}" if backbone.step > 1 else "")
         raise SizeRefused(
             f"{name} takes no crop of side", side, f"Give a side of {sides}; it was made for {backbone.side}."
         )
-    if width < _NARROWEST or (width != 1 and not backbone.widens):
+    if not _NARROWEST <= width <= _WIDEST or (width != 1 and not backbone.widens):
         remedy = (
-            f"Give a width of at least {_NARROWEST}."
+            f"Give a width from {_NARROWEST} to {_WIDEST:g}."
             if backbone.widens
             else "Leave the width at 1: this network has no multiplier."
         )
         raise SizeRefused(f"{name} has no width of", width, remedy)
+    return backbone

@@ -38,8 +38,8 @@ def compare(plan: Plan, protocol: Protocol, folder: Path, *, data: Path | None =
     row that says why, and is tried again by the next call.
     data: where prepared faces and the teacher's answers are kept; in the folder unless given. init: weights that every
     student begins from instead of chance.
-    Raises PlanRefused or UnknownName before the first run; CheckpointMismatch where a label's folder holds another run;
-    CheckpointUnwritable where nothing more can be kept.
+    Raises what `kd.compare.plan.checked` does, before any photo is read; CheckpointMismatch where a label's folder
+    holds another run; CheckpointUnwritable where nothing more can be kept.
     """
     checked(plan)
     if not protocol.searches:

@@ -5,11 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
+import click
 from pydantic import TypeAdapter, ValidationError
 
+from faces.models import find_model
+from kd import checks
 from kd.config import GROUPS, RunConfig
 from kd.errors import PlanRefused
 from kd.losses import METHODS, Term, parse_method, unanchored
+from kd.options import BOUNDS
 
 ANCHOR: Final = "cosine"
 """What a relational method is tied to the teacher's space by, beside being reported alone."""
@@ -68,13 +72,19 @@ class Plan:
 
 
 def checked(plan: Plan) -> Plan:
-    """The plan itself. Raises PlanRefused or UnknownName for what would otherwise be found out hours from now."""
+    """The plan itself, once what would otherwise be found out hours from now is known to be right.
+
+    Raises PlanRefused, and what `kd.checks.checked` and `faces.models.find_model` raise of any rival's settings.
+    """
     folders = [rival.folder for rival in plan.rivals]
     for folder, rival in zip(folders, plan.rivals, strict=True):
         if not folder or folders.count(folder) > 1:
             raise PlanRefused("a label that no other run can be told from", rival.label, "Give each rival its own.")
-        plan.config(rival, seed=0)
-        parse_method(rival.method)
+    configs = [plan.config(rival, seed=0) for rival in plan.rivals]
+    for config in configs:
+        checks.checked(config)
+    for name in sorted({name for config in configs for name in checks.models_of(config)}):
+        find_model(name)
     if not plan.rivals or not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise PlanRefused("not a set of runs", f"{len(plan.rivals)} rivals, seeds {plan.seeds}", "Give each seed once.")
     return plan
@@ -114,7 +124,12 @@ def _changed(config: RunConfig, name: str, value: str) -> RunConfig:
     others = values[name]
     values[name] = tuple(value.split(",")) if isinstance(others, tuple) else value
     try:
-        return replace(config, **{group: TypeAdapter(GROUPS[group]).validate_python(values)})
+        changed = replace(config, **{group: TypeAdapter(GROUPS[group]).validate_python(values)})
+        if name in BOUNDS:
+            BOUNDS[name].convert(value, None, None)
+        return changed
+    except click.BadParameter as error:
+        raise PlanRefused(f"not a value for {name}", value, error.message) from None
     except ValidationError:
         raise PlanRefused(f"not a value for {name}", value, f"The others have {others!r}.") from None
 

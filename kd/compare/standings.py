@@ -85,6 +85,11 @@ class Standings:
                 return {search: grid["T→T"] for search, grid in outcome.grids.items()}
         return {}
 
+    @property
+    def failed(self) -> int:
+        """How many runs came to nothing."""
+        return sum(len(row.failed) for row in self.rows)
+
     def ranked(self, search: str, among: Callable[[Rival], bool] = lambda _: True) -> list[Row]:
         """Rivals that have figures, by mean S→T rank 1, the best first."""
         rows = [row for row in self.rows if row.done and among(row.rival)]

@@ -21,6 +21,7 @@ from faces.errors import ImageRefused
 from faces.files import write_whole
 from faces.image import IMAGE_SUFFIXES, read_image
 from faces.pipeline import principal_face
+from faces.space import digest
 from kd.data.crops import CANONICAL, SIDE, Chosen, Crops, Joined, framed
 from kd.data.recordio import DIGITS, RecordCrops, index_of, scan_records
 from kd.errors import DataUnusable
@@ -62,25 +63,21 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     Raises DataUnusable: a root without people, a record file that cannot be used, no face of a named person, a folder
     that holds something else. What was kept before is replaced when all has been read, and not before.
     """
-    folders, records = _sorted_out(roots)
-    people_folders = [person for root in folders for person in _people_folders(root)]
-    photos = [(photo, person) for person in people_folders for photo in _photos(person)]
-    empty = sorted({*people_folders} - {person for _, person in photos})
-    files = [*(photo for photo, _ in photos), *(file for path in records for file in (path, index_of(path)))]
-    listing = [[str(path), path.stat().st_size] for path in files if path.exists()] + [[str(path), 0] for path in empty]
+    found = _look(roots)
+    listing = found.listing()
     if (folder / "people.json").is_file() and json.loads((folder / "people.json").read_bytes())["listing"] == listing:
         return read_people(folder)
     _require_own(folder)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
-        skipped = [(str(path), "no photo in this folder") for path in empty]
-        for place, path in enumerate(records):
+        skipped = [(str(path), "no photo in this folder") for path in found.empty]
+        for place, path in enumerate(found.records):
             skipped += _keep_records(path, part / f"records-{place:03d}.npz")
-        found, without = _keep_photos(photos, part / "crops.npy", open_detector)
-        if not records and not any(name != UNLABELLED for name in found):
+        shown, without = _keep_photos(found.photos, part / "crops.npy", open_detector)
+        if not found.records and not any(name != UNLABELLED for name in shown):
             raise DataUnusable("no face of a named person", ", ".join(map(str, roots)), _REMEDY)
-        kept = {"listing": listing, "people": found, "skipped": skipped + without}
+        kept = {"listing": listing, "people": shown, "skipped": skipped + without}
         write_whole(part / "people.json", json.dumps(kept).encode())
         shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
         part.replace(folder)
@@ -101,6 +98,17 @@ def read_people(folder: Path) -> People:
     labels = [np.array([label[name] for name in source.names], dtype=np.int64)[source.who] for source in sources]
     crops = sources[0].crops if len(sources) == 1 else Joined([source.crops for source in sources])
     return People(crops, np.concatenate(labels), names, tuple((path, reason) for path, reason in kept["skipped"]))
+
+
+def photos_digest(roots: Sequence[Path]) -> str:
+    """What the photos under `roots` are known by: their paths and sizes, digested. Raises DataUnusable."""
+    return digest(json.dumps(_look(roots).listing()).encode())
+
+
+def kept_digest(folder: Path) -> str | None:
+    """The same of the photos that `prepare_people` kept in this folder; None where it holds none."""
+    file = folder / "people.json"
+    return digest(json.dumps(json.loads(file.read_bytes())["listing"]).encode()) if file.is_file() else None
 
 
 def only_people_with(people: People, first: int, last: int | None) -> People:
@@ -138,6 +146,31 @@ class _Source:
             labels, who = np.unique(kept["labels"], return_inverse=True)
             crops = RecordCrops(Path(str(kept["path"])), str(kept["header"]), kept["offsets"])
         return _Source(crops, who, tuple(f"{prefix}{label:0{DIGITS}}" for label in labels))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is to read under some roots."""
+
+    records: list[Path]
+    photos: list[tuple[Path, Path]]
+    """(photo, folder of its person)."""
+    empty: list[Path]
+    """Folders of people without a photo."""
+
+    def listing(self) -> list[list[str | int]]:
+        """Paths and sizes of all of it: while they stay, nothing is read again."""
+        records = (file for path in self.records for file in (path, index_of(path)))
+        files = [path for path in (*(photo for photo, _ in self.photos), *records) if path.exists()]
+        sizes = {path: path.stat().st_size for path in files} | dict.fromkeys(self.empty, 0)
+        return [[str(path), size] for path, size in sizes.items()]
+
+
+def _look(roots: Sequence[Path]) -> _Found:
+    folders, records = _sorted_out(roots)
+    people = [person for root in folders for person in _people_folders(root)]
+    photos = [(photo, person) for person in people for photo in _photos(person)]
+    return _Found(records, photos, sorted({*people} - {person for _, person in photos}))
 
 
 def _require_own(folder: Path) -> None:

@@ -33,9 +33,14 @@ def epoch_order(
 
     Raises UnknownName.
     """
+    require_sampler(name)
+    return lambda epoch: SAMPLERS[name](labels, batch, np.random.default_rng([seed, epoch]), centres)
+
+
+def require_sampler(name: str) -> None:
+    """Raises UnknownName, which lists the names."""
     if name not in SAMPLERS:
         raise UnknownName("no such sampler", name, f"Choose from {', '.join(sorted(SAMPLERS))}.")
-    return lambda epoch: SAMPLERS[name](labels, batch, np.random.default_rng([seed, epoch]), centres)
 
 
 def photos(labels: Integers, batch: int, rng: np.random.Generator, _centres: Vectors | None) -> Integers:

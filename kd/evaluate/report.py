@@ -89,7 +89,10 @@ def _judged(card: ModelCard) -> Judged:
 def write_measured(model: Model, report: Report) -> None:
     """Put the 2×2 of each search into the Model's card, as PROTOCOL-N; other protocols' stay. Raises CardInvalid."""
     if model.card_file is None:
-        raise CardInvalid("no card to write into", str(model.onnx), "Put a card.json beside model.onnx first.")
+        remedy = (
+            "Make it a Model with kd teacher import, or put its card beside it under its own name, ending in .json."
+        )
+        raise CardInvalid("no card to write into", str(model.onnx), remedy)
     card = read_card(model.card_file)
     measured = {**card.measured, **{search.key: grid_of(report, search) for search in report.whole_searches}}
     write_whole(model.card_file, replace(card, measured=measured).to_json().encode())

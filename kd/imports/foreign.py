@@ -1,5 +1,6 @@
 """Any ONNX face network as a teacher: InsightFace's, AdaFace's, anybody's."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,11 @@ def import_onnx(path: Path, out: Path, options: Mapping[str, str], *, sha256: st
 
     InsightFace's arcface_torch trains on RGB, (x - 127.5) / 127.5: the convention's 128 differs by less than half a
     percent of contrast, `scale=127.5` is exact. AdaFace wants `colour=BGR`, and nothing in its file tells.
-    Raises ModelUnknown when the options do not fit the file, or the network begins with arithmetic on its pixels and no
-    mean or scale is given: InsightFace's older files normalise them themselves, and twice is wrong without a sign of
-    it. Raises WeightsUnreadable for a file that is no ONNX model, is not all of it, has another SHA-256 than this, or
-    answers noise with a vector without a direction. Whatever is raised, `out` is as it was.
+    Raises ModelUnknown when the options do not fit the file, a mean or the scale is no finite number, or the network
+    begins with arithmetic on its pixels and no mean or scale is given: InsightFace's older files normalise them
+    themselves, and twice is wrong without a sign of it. Raises WeightsUnreadable for a file that is no ONNX model, is
+    not all of it, has another SHA-256 than this, or answers noise with a vector without a direction. Whatever is
+    raised, `out` is as it was.
     """
     if not path.is_file():
         raise ModelUnknown(
@@ -39,6 +41,9 @@ def import_onnx(path: Path, out: Path, options: Mapping[str, str], *, sha256: st
     if sha256 is not None:
         require_digest(data, sha256, str(path))
     model = foreign_model(path, options)
+    if not all(map(math.isfinite, (*model.card.input.mean, model.card.input.scale))):
+        wrong = ", ".join(f"{name}={options[name]}" for name in sorted(_PIXELS & set(options)))
+        raise ModelUnknown("not a preprocessing", wrong, "Give finite numbers, as --mean 127.5 --scale 128.")
     graph = onnx.load_model_from_string(data).graph
     if any(uses_external_data(tensor) for tensor in graph.initializer):
         raise WeightsUnreadable(

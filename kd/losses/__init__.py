@@ -106,7 +106,7 @@ def _number(text: str) -> float:
         weight = float(text)
     except ValueError:
         weight = math.nan
-    if not math.isfinite(weight):
+    if not (math.isfinite(weight) and weight > 0):
         raise UnknownName("not a weight", text.strip(), _GRAMMAR)
     return weight
 

@@ -151,7 +151,8 @@ def test_a_side_that_a_network_cannot_take_is_refused(name, side, remedy):
 
 
 @pytest.mark.parametrize(
-    ("name", "width"), [("pocketnet-s", 0.5), ("dlibnet", 2.0), ("slimresnet", 0.0), ("slimresnet", -1)]
+    ("name", "width"),
+    [("pocketnet-s", 0.5), ("dlibnet", 2.0), ("slimresnet", 0.0), ("slimresnet", -1), ("slimresnet", 1e9)],
 )
 def test_a_width_that_a_network_cannot_have_is_refused(name, width):
     with pytest.raises(SizeRefused, match="has no width of") as error:

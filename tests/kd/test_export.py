@@ -1,5 +1,8 @@
 """An exported Model answers as the network did, and its card is filled and true."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,8 @@ from faces.errors import CardInvalid
 from faces.models import open_embedder, read_model
 from faces.space import Licence
 from kd.checkpoint import initial_weights, load_config, student_weights
-from kd.distil import build_student, distil
+from kd.data.people import prepare_people
+from kd.distil import build_student, data_folder, distil
 from kd.errors import CheckpointMismatch, ExportDiffers
 from kd.export import check_export, export, to_onnx
 from kd.head import unit
@@ -77,10 +81,61 @@ def test_no_path_of_this_machine_gets_into_the_file(exported):
     assert str(torch.__path__[0]).encode() not in (exported / "model.onnx").read_bytes()
 
 
-def test_a_run_without_a_checkpoint_has_nothing_to_export(config, tmp_path):
+@pytest.fixture
+def others(people, tmp_path):
+    """As many people, of other names."""
+    for place, folder in enumerate(sorted(people.iterdir())):
+        shutil.copytree(folder, tmp_path / "others" / f"stranger-{place}")
+    return tmp_path / "others"
+
+
+def test_a_run_whose_shared_faces_another_run_replaced_is_not_exported_until_they_are_its_own(config, others, tmp_path):
+    own, data = config(teacher=None, method="none", dim=8, epochs=1), tmp_path / "shared"
+    distil(own, tmp_path / "run", tell=print, data=data)
+    export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE)
+    named = (tmp_path / "model" / "classifier.safetensors").read_bytes()
+    distil(replace(own, photos=(str(others),)), tmp_path / "other", tell=print, data=data)
+    with pytest.raises(CheckpointMismatch, match="replaced by those of other photos"):
+        export(tmp_path / "run", tmp_path / "again", name="small", licence=LICENCE)
+    assert not (tmp_path / "again").exists()
+    distil(own, tmp_path / "run", tell=print)  # as the card has it, without --data
+    export(tmp_path / "run", tmp_path / "again", name="small", licence=LICENCE)
+    assert (tmp_path / "again" / "classifier.safetensors").read_bytes() == named
+
+
+def test_a_run_whose_faces_are_gone_says_so(run, tmp_path):
+    shutil.rmtree(run / "data")
+    with pytest.raises(CheckpointMismatch, match="are gone"):
+        export(run, tmp_path / "model", name="small", licence=LICENCE)
+
+
+def test_a_run_does_not_go_on_with_other_photos_and_keeps_its_faces(config, others, people, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(people, photos)
+    own = config(photos=(str(photos),), epochs=1)
+    distil(own, tmp_path / "run", tell=print)
+    shutil.copytree(others / "stranger-0", photos / "a-newcomer")
+    with pytest.raises(CheckpointMismatch, match="other photos than are there now"):
+        distil(own, tmp_path / "run", tell=print)
+    export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE)
+
+
+def test_a_run_can_share_another_folder_than_it_began_with(config, tmp_path):
+    for data in ("one", "other"):
+        distil(config(epochs=1), tmp_path / "run", tell=print, data=tmp_path / data)
+    assert (tmp_path / "run" / "data").resolve() == tmp_path / "other"
+
+
+def test_a_run_may_be_told_that_its_own_folder_is_the_shared_one(tmp_path):
+    assert data_folder(tmp_path / "run", tmp_path / "run" / "data") == tmp_path / "run" / "data"
+    assert not (tmp_path / "run" / "data").is_symlink()
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_export(config, people, tmp_path):
     from kd.checkpoint import save_config
 
     save_config(tmp_path / "run", config())
+    prepare_people([people], tmp_path / "run" / "data", lambda: None)
     with pytest.raises(CheckpointMismatch, match="no checkpoint yet"):
         export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE)
     assert not (tmp_path / "model").exists()

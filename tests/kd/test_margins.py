@@ -181,7 +181,7 @@ def test_a_turn_past_either_end_stops_or_goes_on_falling(angle):
     assert (turned(cosine, shift).diff() >= 0).all()
 
 
-@pytest.mark.parametrize("size", [0.35, 0.0, 2.5])
+@pytest.mark.parametrize("size", [0.35, 0.0, 2.5, math.nan, math.inf])
 def test_sphereface_wants_a_whole_number(size):
     with pytest.raises(KnobRefused, match=rf"sphereface multiplies the angle by a whole number: {size}"):
         SphereFace(size)

@@ -1,6 +1,6 @@
 """Protocols from files and folders: a table of readers, and the words that choose one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,9 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     }
 )
 
+WITH_PATHS: Final = frozenset({"lists", "templates"})
+"""Kinds whose files name photos that are kept elsewhere."""
+
 
 def open_protocol(reference: str, photos: Path | None = None, *, name: str | None = None) -> Protocol:
     """The protocol that `[NAME=][KIND:]PATH` stands for; without a kind it is `lists`, a folder of CSV files.
@@ -35,14 +38,26 @@ def open_protocol(reference: str, photos: Path | None = None, *, name: str | Non
     report and the card call it where the reference does not say; the reader's choice unless given.
     Raises ProtocolInvalid.
     """
-    given, equals, rest = reference.partition("=")
-    if equals and not Path(reference).exists():
-        name, reference = given, rest
-    kind, colon, path = reference.partition(":")
-    if not (colon and kind in READERS):
-        kind, path = "lists", reference
+    given, kind, path = _read(reference)
+    name = given or name
     if not Path(path).exists():
         known = ", ".join(f"{word}:PATH" for word in READERS)
-        raise ProtocolInvalid("no such protocol", reference, f"Give the path of a protocol, or one of {known}.")
+        raise ProtocolInvalid("no such protocol", path, f"Give the path of a protocol, or one of {known}.")
     protocol = require_comparisons(READERS[kind](Path(path), photos), Path(path))
     return protocol if name is None else replace(protocol, name=name)
+
+
+def open_protocols(references: Sequence[str], photos: Path | None, *, name: str | None = None) -> list[Protocol]:
+    """`open_protocol` of each. Raises ProtocolInvalid as well where photos are given, and none of them takes any."""
+    if photos is not None and not any(_read(reference)[1] in WITH_PATHS for reference in references):
+        what = f"only {' and '.join(sorted(WITH_PATHS))} have paths that a folder of photos is for"
+        raise ProtocolInvalid(what, str(photos), "Leave the folder out: these protocols hold their photos.")
+    return [open_protocol(reference, photos, name=name) for reference in references]
+
+
+def _read(reference: str) -> tuple[str | None, str, str]:
+    """(name, where one is given; kind; path)."""
+    name, equals, rest = reference.partition("=")
+    given, reference = (name, rest) if equals and not Path(reference).exists() else (None, reference)
+    kind, colon, path = reference.partition(":")
+    return (given, kind, path) if colon and kind in READERS else (given, "lists", reference)

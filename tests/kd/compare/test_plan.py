@@ -2,8 +2,9 @@
 
 import pytest
 
+from faces.errors import ModelUnknown
 from kd.compare.plan import RIVALS, Plan, Rival, both_ways, checked, parse_rival
-from kd.errors import PlanRefused, UnknownName
+from kd.errors import PlanRefused, SizeRefused, UnknownName
 from kd.losses import METHODS, unanchored
 
 
@@ -58,6 +59,14 @@ def test_a_value_of_another_kind_is_refused(config):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("weight-decay", "-1"), ("rate", "nan"), ("clip", "inf"), ("scale", "0"), ("mixup", "2")]
+)
+def test_a_number_that_kd_train_would_not_take_is_refused(config, name, value):
+    with pytest.raises(PlanRefused, match=f"not a value for {name.replace('-', '_')}: '{value}'"):
+        checked(Plan(config(), (Rival("odd", "none", {name: value}),), (0,)))
+
+
+@pytest.mark.parametrize(
     ("rivals", "seeds", "error"),
     [
         ((Rival("a", "l2"), Rival("A", "cosine")), (0,), PlanRefused),
@@ -67,6 +76,10 @@ def test_a_value_of_another_kind_is_refused(config):
         ((Rival("a", "l2"),), (1, 1), PlanRefused),
         ((Rival("a", "telepathy"),), (0,), UnknownName),
         ((Rival("a", "cckd(colour=2)"),), (0,), UnknownName),
+        ((Rival("a", "l2"), Rival("b", "l2", {"backbone": "vgg"})), (0,), UnknownName),
+        ((Rival("a", "l2"), Rival("b", "l2", {"width": "nan"})), (0,), SizeRefused),
+        ((Rival("a", "l2"), Rival("b", "l2", {"sampler": "odd"})), (0,), UnknownName),
+        ((Rival("a", "subsets", {"subset_teachers": "2-4=nobody"}),), (0,), ModelUnknown),
     ],
 )
 def test_a_plan_that_would_fail_hours_from_now_is_refused_at_once(config, rivals, seeds, error):

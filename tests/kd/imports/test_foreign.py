@@ -1,15 +1,19 @@
 """Any ONNX file as a teacher."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from faces.align import ARCFACE_112, FACENET_160
-from faces.errors import ModelUnknown, WeightsUnreadable
+from faces.errors import CardInvalid, ModelUnknown, WeightsUnreadable
 from faces.models import open_embedder, read_model
 from faces.space import Input, digest, short_id
 from faces.weights.graph import Graph
 from kd.errors import ImportRefused
+from kd.folder import write_model
 from kd.imports import import_teacher
 from tests.faces.parts import DIM, small_network
 
@@ -57,6 +61,27 @@ def test_a_preprocessing_that_does_not_fit_is_refused_and_nothing_is_written(fil
     with pytest.raises(ModelUnknown, match=message):
         import_teacher(str(file), tmp_path / "teacher", options=options)
     assert not (tmp_path / "teacher").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"mean": "nan"}, {"mean": "127.5,inf,127.5"}, {"scale": "inf"}, {"scale": "nan"}, {"size": "0"}]
+)
+def test_a_number_that_is_none_is_refused_and_the_model_that_was_there_stays(file, tmp_path, options):
+    import_teacher(str(file), tmp_path / "teacher", options={})
+    before = {path.name: path.read_bytes() for path in (tmp_path / "teacher").iterdir()}
+    (name,) = options
+    with pytest.raises(ModelUnknown, match=f"not a preprocessing: '{name}=|does not turn"):
+        import_teacher(str(file), tmp_path / "teacher", options=options)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "teacher").iterdir()} == before
+
+
+def test_a_card_that_would_not_read_again_is_not_written(file, tmp_path):
+    card = import_teacher(str(file), tmp_path / "teacher", options={})
+    before = (tmp_path / "teacher" / "card.json").read_bytes()
+    endless = replace(card, input=Input(112, 112, "RGB", (math.inf, 0, 0), 1))
+    with pytest.raises(CardInvalid, match=r"would not read, for its input\.mean\.0"):
+        write_model(tmp_path / "teacher", file.read_bytes(), endless)
+    assert (tmp_path / "teacher" / "card.json").read_bytes() == before
 
 
 def self_normalising():

@@ -39,6 +39,7 @@ def test_every_method_is_asked_for_by_its_name(name):
         ("x*cosine", r"not a weight: 'x'"),
         ("nan*cosine", r"not a weight: 'nan'"),
         ("inf*cosine", r"not a weight: 'inf'"),
+        ("-1*cosine", r"not a weight: '-1'"),
         ("cosine+2*cosine", r"named twice: 'cosine'"),
         ("margin(size=1)", r"margin has no such knob: 'size'\. Its knobs: least, most\."),
         ("cosine(x=1)", r"cosine has no such knob: 'x'\. Its knobs: none\."),
