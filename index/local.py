@@ -25,11 +25,9 @@ from index.contract import (
     SubjectDetails,
     Template,
     TemplateInfo,
-    require_subject_id,
-    require_text,
     unit_rows,
 )
-from index.errors import GalleryCorrupt, NothingToEnrol, ProbesInvalid, TemplatesInvalid
+from index.errors import GalleryCorrupt, ProbesInvalid, TemplatesInvalid
 from index.recall import Approximation, Recall, measure
 from index.search import Hit, Snapshot
 from index.subjects import KEEP, Keep, Revise
@@ -94,7 +92,7 @@ class LocalGallery:
         known_only: raises SubjectUnknown rather than making a Subject: one that was forgotten meanwhile stays so.
         """
         self.require_space(space)
-        rows = [self._valid(enrolment) for enrolment in enrolments]
+        rows = [templates.checked(enrolment, self.space.dim) for enrolment in enrolments]
 
         def enrol_them(change: Change) -> list[list[int]]:
             if known_only:
@@ -359,23 +357,6 @@ class LocalGallery:
         left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
         erased_at = self.store.clock().isoformat() if scrubbed and not left_in else None
         return [Receipt(subject_id, count, hidden_at, erased_at, left_in) for subject_id, count in gone]
-
-    def _valid(self, enrolment: Enrolment) -> Vectors:
-        require_subject_id(enrolment.subject_id)
-        if enrolment.name is not None:
-            require_text(enrolment.name, "name")
-        if not enrolment.templates:
-            raise NothingToEnrol("no Templates for Subject", enrolment.subject_id, "Give at least one.")
-        for template in enrolment.templates:
-            if np.shape(template.embedding) != (self.space.dim,):
-                raise TemplatesInvalid(
-                    "an embedding of the wrong shape",
-                    np.shape(template.embedding),
-                    f"This Space has ({self.space.dim},).",
-                )
-        return unit_rows(
-            np.stack([template.embedding for template in enrolment.templates]), self.space.dim, TemplatesInvalid
-        )
 
     def _comparable(self, probes: Vectors, space: Space) -> Vectors:
         """Raises SpaceMismatch, ProbesInvalid."""

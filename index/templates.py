@@ -9,8 +9,8 @@ import numpy as np
 from faces.embed import Vectors
 from index import subjects
 from index.collection import Change, Collection
-from index.contract import Template, TemplateInfo
-from index.errors import NegativeUnknown, TemplateUnknown
+from index.contract import Enrolment, Template, TemplateInfo, require_subject_id, require_text, unit_rows
+from index.errors import NegativeUnknown, NothingToEnrol, TemplatesInvalid, TemplateUnknown
 from index.rows import (
     NEGATIVE,
     TEMPLATE,
@@ -25,6 +25,21 @@ from index.rows import (
     to_bytes,
 )
 from index.subjects import NUMBER
+
+
+def checked(enrolment: Enrolment, dim: int) -> Vectors:
+    """(n, dim): its embeddings, of unit length. Raises SubjectInvalid, NothingToEnrol, TemplatesInvalid."""
+    require_subject_id(enrolment.subject_id)
+    if enrolment.name is not None:
+        require_text(enrolment.name, "name")
+    if not enrolment.templates:
+        raise NothingToEnrol("no Templates for Subject", enrolment.subject_id, "Give at least one.")
+    for template in enrolment.templates:
+        if np.shape(template.embedding) != (dim,):
+            raise TemplatesInvalid(
+                "an embedding of the wrong shape", np.shape(template.embedding), f"This Space has ({dim},)."
+            )
+    return unit_rows(np.stack([template.embedding for template in enrolment.templates]), dim, TemplatesInvalid)
 
 
 def add(change: Change, subject: int, templates: Sequence[Template], vectors: Vectors) -> list[int]:
