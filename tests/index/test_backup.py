@@ -32,7 +32,7 @@ def taken(gallery, path) -> Path:
 def people(path: Path) -> list[str]:
     with open_gallery(path) as gallery:
         assert gallery.check() == []
-        return [subject.subject_id for subject in gallery.subjects(100)]
+        return [subject.subject_id for subject in gallery.subjects(10_000)]
 
 
 # Taking one.
