@@ -40,7 +40,6 @@ from faces.image import ImageLimits
 from index.gallery import utc_now
 
 _SPARE: Final = 8  # threads beside those of requests that were let in
-
 _CHANGES: Final = 4  # of these, for what changes something without a photo; the rest is for health and for lists
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\

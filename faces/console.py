@@ -28,9 +28,8 @@ _LINE_EVERY: Final = 60.0  # seconds
 class Commands(click.Group):
     """A group whose commands catch nothing.
 
-    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), Ctrl-C a word and 130; bytes
-    typed that are no UTF-8 are an error too. A reader
-    that closed the pipe ends the program quietly: click sees to that.
+    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), and so do bytes typed that are
+    no UTF-8; Ctrl-C a word and 130. A reader that closed the pipe ends the program quietly: click sees to that.
     """
 
     def invoke(self, ctx: click.Context) -> object:

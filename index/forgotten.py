@@ -206,7 +206,7 @@ def remove(copy: sqlite3.Connection, what: Held, environment: Mapping[str, str] 
             templates += _remove_part(copy, part)
         else:
             _make_subject(copy, part, environment)
-    templates += sum(len(erase_rows(copy, number)) for number in what.subjects)
+    templates += sum(len(erase_rows(copy, number)[0]) for number in what.subjects)
     for template in what.templates:
         templates += copy.execute("DELETE FROM templates WHERE id = ?", (template,)).rowcount
     copy.execute("DELETE FROM idempotency")  # answers may hold anybody's id

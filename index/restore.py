@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from faces.errors import FacesError
 from faces.files import sync
-from index import audit
+from index import audit, snapshots
 from index.backup import copy_whole, counted, folder_of, locked, require_sound
 from index.connection import beside, claim, connect, inspect, translated
 from index.errors import GalleryBusy, GalleryExists, GalleryUnavailable
@@ -185,7 +185,7 @@ def _raise_numbers(new: sqlite3.Connection, given: dict[str, int], leap: int) ->
 
 def _put_in_place(part: Path, path: Path, now: datetime) -> Path | None:
     """Rename over; what was there before is kept beside the backups, with the log that belongs to it."""
-    shutil.rmtree(beside(path, ".cache"), ignore_errors=True)
+    shutil.rmtree(snapshots.folder_of(path), ignore_errors=True)
     kept = None
     if path.exists():
         kept = folder_of(path) / f"{path.stem}-{now:%Y%m%dT%H%M%SZ}-replaced{path.suffix}"

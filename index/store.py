@@ -184,7 +184,9 @@ class Store:
         body: Mapping[str, Any] = MappingProxyType({}),
     ) -> int:
         """The number of a new row of the audit log, durable on return. Raises AuditInvalid."""
-        return self._audit(actor, action, collection, subject_id, body, awaited=True).result()
+        return self.audit_soon(
+            actor, action, collection=collection, subject_id=subject_id, body=body, awaited=True
+        ).result()
 
     def audit_soon(
         self,
@@ -194,20 +196,12 @@ class Store:
         collection: str = "",
         subject_id: str | None = None,
         body: Mapping[str, Any] = MappingProxyType({}),
+        awaited: bool = False,
     ) -> Future[int]:
-        """The same, without waiting: for what has changed nothing, and must not stop when nothing can be written."""
-        return self._audit(actor, action, collection, subject_id, body, awaited=False)
+        """The same, without waiting: for what has changed nothing, and must not stop when nothing can be written.
 
-    def _audit(
-        self,
-        actor: str,
-        action: str,
-        collection: str,
-        subject_id: str | None,
-        body: Mapping[str, Any],
-        *,
-        awaited: bool,
-    ) -> Future[int]:
+        awaited: somebody waits for it after all; see `Writer.submit`.
+        """
         at = self.clock().isoformat()
         return self._writer.submit(
             lambda connection: audit.append(

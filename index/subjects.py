@@ -131,8 +131,7 @@ def write(change: Change, fields: Row) -> None:
 def erase(change: Change, subject_id: str) -> int:
     """Delete a Subject and all that is known of it; how many Templates that were. Raises SubjectUnknown."""
     number = int(require(change.connection, change.of, subject_id)[NUMBER])
-    parts = _parts(change.connection, number)
-    ids = erase_rows(change.connection, number)
+    ids, parts = erase_rows(change.connection, number)
     for name in {subject_id, *parts.values()}:
         for text in {name, json.dumps(name)[1:-1]}:  # answers may hold it in either spelling
             change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
@@ -146,8 +145,11 @@ def erase(change: Change, subject_id: str) -> int:
     return len(ids)
 
 
-def erase_rows(connection: sqlite3.Connection, number: int) -> list[int]:
-    """Delete a Subject's rows, and what is kept of those who were merged with it; the ids of its Templates."""
+def erase_rows(connection: sqlite3.Connection, number: int) -> tuple[list[int], dict[int, str]]:
+    """Delete a Subject's rows, and what is kept of those who were merged with it.
+
+    The ids of its Templates; number -> subject id of those others.
+    """
     ids = [row[0] for row in connection.execute("SELECT id FROM templates WHERE subject = ?", (number,))]
     parts = _parts(connection, number)
     connection.execute("DELETE FROM templates WHERE subject = ?", (number,))
@@ -156,7 +158,7 @@ def erase_rows(connection: sqlite3.Connection, number: int) -> list[int]:
     connection.executemany(
         "DELETE FROM merges WHERE kept = ? AND undone IS NULL", [(each,) for each in (number, *parts)]
     )
-    return ids
+    return ids, parts
 
 
 def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> list[str]:

@@ -1,10 +1,13 @@
 """What can be said of a run's settings before any photo is read."""
 
+from collections.abc import Iterable
+
+from faces.models import find_model
 from kd.backbones import RESIDUAL, require_backbone
 from kd.config import RunConfig, Settings
-from kd.data.samplers import require_sampler
-from kd.errors import UnknownName
-from kd.head import require_store
+from kd.data.samplers import SAMPLERS
+from kd.errors import UnknownName, require_name
+from kd.head import STORES
 from kd.losses import Term, parse_method
 from kd.margins import margin_named
 from kd.oracles import read_subset, require_teachers
@@ -22,11 +25,9 @@ def checked(config: Settings) -> tuple[Term, ...]:
     for text in chosen.subset_teachers:
         read_subset(text)
     require_teachers(terms, chosen)
-    require_sampler(config.viewing.sampler)
-    require_store(chosen.head)
-    if config.optimisation.schedule not in SCHEDULES:
-        known = ", ".join(sorted(SCHEDULES))
-        raise UnknownName("no such schedule", config.optimisation.schedule, f"Choose from {known}.")
+    require_name("sampler", config.viewing.sampler, SAMPLERS)
+    require_name("store", chosen.head, STORES)
+    require_name("schedule", config.optimisation.schedule, SCHEDULES)
     if chosen.teacher is None and {term.name for term in terms} != {"none"}:
         raise UnknownName("a method for a run with a teacher", chosen.method, "A teacher is trained by none.")
     if isinstance(config, RunConfig):
@@ -36,11 +37,15 @@ def checked(config: Settings) -> tuple[Term, ...]:
     return terms
 
 
-def models_of(config: Settings) -> list[str]:
-    """The Models that a run asks, by name, each once: its teacher, and those of subsets. Raises UnknownName."""
-    chosen = config.distillation
-    subsets = [read_subset(text)[1] for text in chosen.subset_teachers]
-    return sorted({*subsets, *([] if chosen.teacher is None else [chosen.teacher])})
+def require_models(configs: Iterable[Settings]) -> None:
+    """That the Models which runs ask are there: their teachers, and those of subsets; each is looked up once.
+
+    Raises UnknownName, and what `faces.models.find_model` raises.
+    """
+    asked = [config.distillation for config in configs]
+    subsets = {read_subset(text)[1] for chosen in asked for text in chosen.subset_teachers}
+    for name in sorted(subsets | {chosen.teacher for chosen in asked if chosen.teacher is not None}):
+        find_model(name)
 
 
 def _require_halves(config: Settings, terms: tuple[Term, ...]) -> None:

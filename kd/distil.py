@@ -33,7 +33,7 @@ from kd.checkpoint import (
     save_checkpoint,
     save_config,
 )
-from kd.checks import checked, models_of
+from kd.checks import checked, require_models
 from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.cut import FACES
@@ -72,8 +72,7 @@ def distil(
     Ctrl-C, and the signal that ends a process, stop after the step that is under way; it is saved.
     """
     terms = checked(config)
-    for name in models_of(config):
-        find_model(name)
+    require_models([config])
     begin(config, folder)
     lesson = prepared(config, data_folder(folder, data))
     introduce(lesson, terms, tell)

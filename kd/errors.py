@@ -1,5 +1,7 @@
 """What can go wrong while a student is trained, judged or exported."""
 
+from collections.abc import Iterable
+
 from faces.errors import FacesError
 
 
@@ -13,6 +15,13 @@ class UnknownName(FacesError):
     """A method, margin or backbone that is not in its table."""
 
     code = "unknown_name"
+
+
+def require_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raises UnknownName, which lists those that are known."""
+    names = sorted(known)
+    if name not in names:
+        raise UnknownName(f"no such {kind}", name, f"Choose from {', '.join(names)}.")
 
 
 class KnobRefused(FacesError):

@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from kd import distributed
-from kd.errors import UnknownName
+from kd.errors import require_name
 from kd.margins import Margin
 
 CHUNK: Final = 4_096
@@ -28,12 +28,6 @@ STORES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
 
 _LARGEST_CODE: Final = 127
 _TINY: Final = 1e-12
-
-
-def require_store(name: str) -> None:
-    """Raises UnknownName, which lists the names."""
-    if name not in STORES:
-        raise UnknownName("no such store", name, f"Choose from {', '.join(sorted(STORES))}.")
 
 
 class ClassRows(Protocol):
@@ -78,7 +72,7 @@ class FrozenHead(nn.Module):
         all ranks have to build the head at the same time. Raises UnknownName for another store.
         """
         super().__init__()
-        require_store(store)
+        require_name("store", store, STORES)
         self.count, dim = weights.shape
         share = distributed.share(self.count) if sharded else slice(0, self.count)
         self.held = range(share.start, share.stop)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kd import distributed
-from kd.errors import KnobRefused, UnknownName
+from kd.errors import KnobRefused, require_name
 
 _LEAST_SQUARED_SINE: Final = 1e-8  # the sine's slope is infinite at cos = ±1
 _MEMORY: Final = 0.99  # of a running mean, per step
@@ -184,6 +184,5 @@ MARGINS: Final[Mapping[str, type[Margin]]] = MappingProxyType(
 
 def margin_named(name: str) -> type[Margin]:
     """Raises UnknownName, which lists the names."""
-    if name not in MARGINS:
-        raise UnknownName("no such margin", name, f"Choose from {', '.join(sorted(MARGINS))}.")
+    require_name("margin", name, MARGINS)
     return MARGINS[name]

@@ -72,6 +72,11 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
         return int(first), int(last) if last else None if dash else int(first)
 
 
+def _bounded(flag: str, **given: Any) -> Callable[[Command], Command]:
+    """The option of a setting in BOUNDS."""
+    return click.option(flag, type=BOUNDS[flag.removeprefix("--").replace("-", "_")], show_default=True, **given)
+
+
 _LEARNING: Final = (
     click.option(
         "--margin",
@@ -79,23 +84,13 @@ _LEARNING: Final = (
         show_default=True,
         help="What the true class must win by: adaface, arcface, cosface, curricularface or sphereface.",
     ),
-    click.option(
-        "--margin-size",
-        type=BOUNDS["margin_size"],
-        help="Radians or cosine, as the margin has it; its usual one unless given.",
-    ),
-    click.option(
-        "--scale",
-        default=32.0,
-        show_default=True,
-        type=BOUNDS["scale"],
-        help="What the cosines are multiplied by.",
-    ),
+    _bounded("--margin-size", help="Radians or cosine, as the margin has it; its usual one unless given."),
+    _bounded("--scale", default=32.0, help="What the cosines are multiplied by."),
 )
 _NETWORK: Final = (
     click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
-    click.option("--side", default=96, show_default=True, type=BOUNDS["side"], help="Pixels of its crop."),
+    _bounded("--side", default=96, help="Pixels of its crop."),
     click.option(
         "--init",
         type=FOLDER,
@@ -114,52 +109,22 @@ _HEAD: Final = (
         type=click.IntRange(0),
         help="Units between its layers; 0: one linear layer.",
     ),
-    click.option(
-        "--drop",
-        default=0.1,
-        show_default=True,
-        type=BOUNDS["drop"],
-        help="Share of them that a step leaves out.",
-    ),
+    _bounded("--drop", default=0.1, help="Share of them that a step leaves out."),
 )
 _VIEWING: Final = (
-    click.option("--mixup", default=0.3, show_default=True, type=BOUNDS["mixup"], help="Share of blended views."),
-    click.option(
-        "--low-resolution",
-        default=0.0,
-        show_default=True,
-        type=BOUNDS["low_resolution"],
-        help="Share shown at 14-56 px.",
-    ),
+    _bounded("--mixup", default=0.3, help="Share of blended views."),
+    _bounded("--low-resolution", default=0.0, help="Share shown at 14-56 px."),
     click.option(
         "--photos-each", default="1-", show_default=True, type=PhotosEach(), help="Only people with FIRST-LAST photos."
     ),
-    click.option(
-        "--view-seed",
-        default=0,
-        show_default=True,
-        type=BOUNDS["view_seed"],
-        help="What the views follow from, beside the photo.",
-    ),
+    _bounded("--view-seed", default=0, help="What the views follow from, beside the photo."),
 )
 _OPTIMISING: Final = (
     click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
-    click.option(
-        "--decay",
-        default=0.4,
-        show_default=True,
-        type=BOUNDS["decay"],
-        help="Last share of the steps in which flat falls to 0.",
-    ),
-    click.option("--weight-decay", default=0.05, show_default=True, type=BOUNDS["weight_decay"]),
-    click.option("--clip", default=5.0, show_default=True, type=BOUNDS["clip"], help="Greatest norm of a gradient."),
-    click.option(
-        "--ema",
-        default=0.0,
-        show_default=True,
-        type=BOUNDS["ema"],
-        help="Decay of a moving average of the weights; 0: none.",
-    ),
+    _bounded("--decay", default=0.4, help="Last share of the steps in which flat falls to 0."),
+    _bounded("--weight-decay", default=0.05),
+    _bounded("--clip", default=5.0, help="Greatest norm of a gradient."),
+    _bounded("--ema", default=0.0, help="Decay of a moving average of the weights; 0: none."),
     click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
 )
 
@@ -178,16 +143,14 @@ def _amount(
         ),
         click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),
-        click.option(
-            "--rate", default=rate, show_default=True, type=BOUNDS["rate"], help="Learning rate after the warm-up."
-        ),
+        _bounded("--rate", default=rate, help="Learning rate after the warm-up."),
     )
 
 
 _TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
 _TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=256, rate=3e-4)
 _RUNNING: Final = (
-    click.option("--seed", default=0, show_default=True, type=BOUNDS["seed"]),
+    _bounded("--seed", default=0),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
     click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
     click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given."),

@@ -11,7 +11,7 @@ import onnx.utils
 
 from faces.embed import ModelEmbedder
 from faces.models import Model
-from kd.errors import AdaptRefused, UnknownName
+from kd.errors import AdaptRefused, require_name
 from kd.runtime import open_network
 
 _LINEAR: Final = frozenset({"Gemm", "MatMul"})
@@ -22,8 +22,7 @@ def trunk(model: bytes, rows: str) -> bytes:
 
     rows: a name in ROWS. Raises UnknownName for another, AdaptRefused where the model has no such features.
     """
-    if rows not in ROWS:
-        raise UnknownName("no such rows", rows, f"Choose from {', '.join(sorted(ROWS))}.")
+    require_name("rows", rows, ROWS)
     return ROWS[rows](model)
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from faces.models import find_model
 from kd import checks
 from kd.config import GROUPS, RunConfig
 from kd.errors import PlanRefused
@@ -83,8 +82,7 @@ def checked(plan: Plan) -> Plan:
     configs = [plan.config(rival, seed=0) for rival in plan.rivals]
     for config in configs:
         checks.checked(config)
-    for name in sorted({name for config in configs for name in checks.models_of(config)}):
-        find_model(name)
+    checks.require_models(configs)
     if not plan.rivals or not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
         raise PlanRefused("not a set of runs", f"{len(plan.rivals)} rivals, seeds {plan.seeds}", "Give each seed once.")
     return plan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans, vq
 
 from faces.embed import Vectors
-from kd.errors import DataUnusable, UnknownName
+from kd.errors import DataUnusable, require_name
 
 Integers = NDArray[np.int64]
 Sampler = Callable[[Integers, int, np.random.Generator, Vectors | None], Integers]
@@ -33,14 +33,8 @@ def epoch_order(
 
     Raises UnknownName.
     """
-    require_sampler(name)
+    require_name("sampler", name, SAMPLERS)
     return lambda epoch: SAMPLERS[name](labels, batch, np.random.default_rng([seed, epoch]), centres)
-
-
-def require_sampler(name: str) -> None:
-    """Raises UnknownName, which lists the names."""
-    if name not in SAMPLERS:
-        raise UnknownName("no such sampler", name, f"Choose from {', '.join(sorted(SAMPLERS))}.")
 
 
 def photos(labels: Integers, batch: int, rng: np.random.Generator, _centres: Vectors | None) -> Integers:
