@@ -165,9 +165,7 @@ def test_a_boundary_that_is_none(client, boundary):
 
 
 @given(body=st.binary(max_size=400), cut=st.integers(0, 400))
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_form_holds_the_answer_is_in_the_envelope(client, body, cut):
     whole = part(data=photo(RED)) + END
     mangled = whole[:cut] + body + whole[cut + len(body) :]

@@ -89,10 +89,10 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(parcels, max_size=6), min_size=1, max_size=8), st.integers(1, 3))
 def test_however_threads_interleave_each_caller_has_its_own_result(plans, workers):
     made = OneStage(weigh, limit=LIMIT, size=lambda p: p.size, key=lambda p: p.key, count=workers)

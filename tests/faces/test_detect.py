@@ -42,7 +42,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 class TestAnyImage:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(arrays(np.uint8, st.tuples(st.integers(0, 60), st.integers(0, 60), st.just(3))))
     def test_any_pixels_of_any_shape(self, detector, image):
         (found,) = detector.detect([image])

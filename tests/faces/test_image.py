@@ -239,7 +239,7 @@ class TestWhatIsRefused:
 
 
 class TestNothingLeaks:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"RIFF\x40\0\0\0WEBPVP8X"]),
         st.binary(max_size=80),
@@ -248,7 +248,7 @@ class TestNothingLeaks:
         with pytest.raises(ImageRefused):
             read_image(magic + rest)
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.sampled_from(KINDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4))
     def test_a_damaged_photo_gives_a_picture_or_a_refusal_and_no_noise(self, capfd, kind, changes):
         data = bytearray(quarters(kind, exif=b"Exif\0\0II*\0" + struct.pack("<IHHHIHH", 8, 1, 0x0112, 3, 1, 6, 0)))

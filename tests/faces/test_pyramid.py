@@ -34,7 +34,6 @@ def whole(length, count):
 
 
 class TestMeans:
-    @settings(deadline=None)
     @given(*[st.integers(1, 20)] * 4)
     def test_a_photo_is_scaled_as_adaptive_average_pooling_scales_it(self, height, width, rows, columns):
         image, photo = photo_of(height, width)
@@ -80,7 +79,7 @@ shapes = st.tuples(st.integers(12, 900), st.integers(12, 900))
 
 
 class TestLayout:
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(shapes, st.sampled_from([12, 20, 31]))
     def test_every_window_of_every_level_lies_on_a_canvas_whole(self, shape, min_face):
         covered = {}
@@ -94,7 +93,7 @@ class TestLayout:
         assert sorted(covered) == sorted(scales(*shape, min_face))
         assert all((cells == 1).all() for cells in covered.values())
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(shapes)
     def test_pieces_lie_on_the_canvas_at_even_places_and_do_not_touch_one_another(self, shape):
         for pieces in lay_out(*shape, 20):

@@ -232,5 +232,5 @@ def named_in(file: Path) -> set[int]:
     return {int(number) for number in re.findall(rb"Person (\d{4})", file.read_bytes())}
 
 
-AnyBackup.TestCase.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
+AnyBackup.TestCase.settings = settings(max_examples=8, stateful_step_count=12)
 test_any_order_of_acts_and_backups_equals_the_model = AnyBackup.TestCase

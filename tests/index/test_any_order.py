@@ -233,7 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=20, stateful_step_count=20)
 test_any_order_of_acts_equals_the_model = AnyOrder.TestCase
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from index.scan import MULTIPLIERS
@@ -44,7 +44,6 @@ def check(scanner, parts, probes, depth):
 
 
 @given(data=st.data(), dim=st.integers(1, 100), lean=LEANS, count=st.integers(0, 20), depth=st.integers(1, 30))
-@settings(deadline=None)
 def test_any_parts_any_probes_any_dead(scanner, data, dim, lean, count, depth):
     parts = []
     for seed, size in enumerate(data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=3))):

@@ -181,7 +181,7 @@ class TestHostileFiles:
         assert taken < 5
         assert peak < 50_000_000
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.sampled_from([python_2, lambda files, same: pickle.dumps((files, np.array(same)), protocol=4)]),
         st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=5),
@@ -194,7 +194,7 @@ class TestHostileFiles:
             data[(at if at % 2 else -at % 60) % len(data)] = value
         self.read(written, bytes(data[: len(data) - cut] if cut < 60 else data))
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.sampled_from([bytes([code]) for code in b"()]}aelt.02hqRbcN\x85\x86\x88\x89\x93\x94K\x00"])))
     def test_any_opcodes_give_a_refusal(self, written, opcodes):
         self.read(written, b"\x80\x04" + b"".join(opcodes) + b".")

@@ -188,7 +188,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused_image_by_image(tm
 class TestAnyBytes:
     """Nothing but a FacesError leaves the reader."""
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6), st.integers(0, 3000))
     def test_a_changed_record_file(self, tmp_path, changes, cut):
         small = {key: record(1, image=encoded(key, kind="JPEG", quality=5)) for key in (1, 2)}
@@ -199,7 +199,7 @@ class TestAnyBytes:
         path.write_bytes(data[: len(data) - cut] if cut % 3 == 0 else data)
         self.read(path)
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.binary(max_size=200), st.text("0123456789\t\n .-e#_x", max_size=60))
     def test_anything_else(self, tmp_path, data, index):
         path = tmp_path / "train.rec"

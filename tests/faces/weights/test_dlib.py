@@ -101,7 +101,7 @@ def test_another_file_is_an_error_that_says_where_and_what_was_found(read, data,
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_damaged_file_gives_layers_or_the_one_error(read, changes):
     data = bytearray(FILE)

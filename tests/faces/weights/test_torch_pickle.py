@@ -156,7 +156,7 @@ def test_a_tensor_that_leaves_its_storage_is_refused(read, offset, shape, stride
         read(legacy({"weight": Tensor("1", ROW, offset, shape, strides)}))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=3))
 def test_a_damaged_file_gives_tensors_or_the_one_error(read, changes):
     data = bytearray(legacy({"weight": Tensor("1", ROW, 0, (2, 3), (3, 1))}))
