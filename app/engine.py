@@ -132,11 +132,11 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
     Raises the errors of `engine_on`, `open_gallery`, `open_detector`, `starting_model` and `Loader`.
     """
     given = settings.model and absolute(settings.model)
+    thresholds = Thresholds(settings.fpir, settings.threshold)
     with (
         open_gallery(settings.gallery, engine=engine_on(settings.device)) as gallery,
-        open_shadow(gallery, settings.limits, utc_now) as shadow,
+        open_shadow(thresholds, settings.limits, utc_now) as shadow,
     ):
-        thresholds = Thresholds(settings.fpir, settings.threshold)
         load = Loader(gallery, settings, thresholds)
 
         def remember(models: Models, actor: str) -> None:

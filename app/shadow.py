@@ -17,6 +17,8 @@ from datetime import datetime
 from typing import Final
 
 from app.swap import Active
+from app.thresholds import Thresholds
+from app.view import Rule
 from faces.image import ImageLimits, read_image
 from faces.pipeline import embed_faces
 from faces.space import ModelCard
@@ -101,18 +103,30 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Live:
+    """An answer that was returned: what a shadow is compared with."""
+
+    active: Active
+    gallery: LocalGallery
+    """The collection that was asked."""
+    rule: Rule
+    """What the caller wanted to decide by: the shadow decides by the same."""
+    found: Identified
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     watch: int
     candidate: Active
     data: bytes
-    found: Identified
+    live: Live
 
 
 class Shadow:
     """At most one Watch at a time; the last one stays to be read. For any number of threads."""
 
-    def __init__(self, gallery: LocalGallery, limits: ImageLimits, clock: Callable[[], datetime]) -> None:
-        self._gallery, self._limits, self._clock = gallery, limits, clock
+    def __init__(self, thresholds: Thresholds, limits: ImageLimits, clock: Callable[[], datetime]) -> None:
+        self._thresholds, self._limits, self._clock = thresholds, limits, clock
         self._lock = threading.Lock()  # held for a few additions, never while anything is computed
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
         self._waiting = self._bytes = 0
@@ -148,18 +162,18 @@ class Shadow:
         watch = self._watch
         return watch is not None and watch.running and chosen(request_id, watch.share)
 
-    def offer(self, request_id: str, data: bytes, active: Active, found: Identified) -> None:
-        """A request was answered so. Returns at once."""
+    def offer(self, request_id: str, data: bytes, live: Live) -> None:
+        """A request was answered so. data: its photo. Returns at once."""
         if not self.wants(request_id):
             return
         with self._lock:
-            if self._watch is None or self._pair is None or active.embedder is not self._pair[1].embedder:
+            if self._watch is None or self._pair is None or live.active.embedder is not self._pair[1].embedder:
                 return
             if self._waiting >= _MOST_JOBS or self._bytes + len(data) > _MOST_BYTES:
                 self._watch = replace(self._watch, dropped=self._watch.dropped + 1)
                 return
             self._waiting, self._bytes = self._waiting + 1, self._bytes + len(data)
-            self._jobs.put_nowait(_Job(self._number, self._pair[0], data, found))
+            self._jobs.put_nowait(_Job(self._number, self._pair[0], data, live))
 
     def close(self) -> None:
         """Do what was taken on, and end the thread."""
@@ -193,18 +207,18 @@ class Shadow:
 
     def _compared(self, watch: Watch, job: _Job) -> Tally:
         """This thread alone adds to the Tally."""
-        tally = replace(watch.tally, photos=watch.tally.photos + 1)
-        if not job.found.faces:
+        tally, live, embedder = replace(watch.tally, photos=watch.tally.photos + 1), job.live, job.candidate.embedder
+        searched = [found for found in live.found.faces if not found.not_searched]
+        if not searched:
             return tally
-        image, embedder, threshold = read_image(job.data, self._limits), job.candidate.embedder, job.candidate.threshold
-        probes = embed_faces(image, [found.face for found in job.found.faces], embedder)
-        for live, candidates in zip(
-            job.found.faces, self._gallery.search(probes, _CANDIDATES, space=embedder.space), strict=True
-        ):
+        threshold = self._thresholds.deciding(live.gallery, embedder.card, fpir=live.rule.fpir, value=live.rule.value)
+        probes = embed_faces(read_image(job.data, self._limits), [found.face for found in searched], embedder)
+        near = live.gallery.search(probes, _CANDIDATES, space=embedder.space)
+        for found, candidates in zip(searched, near, strict=True):
             decision = decide(candidates, threshold)
-            tally = tally.with_decisions(live.decision.subject_id, decision.subject_id)
-            if candidates and live.candidates:
-                best, before = candidates[0], live.candidates[0]
+            tally = tally.with_decisions(found.decision.subject_id, decision.subject_id)
+            if candidates and found.candidates:
+                best, before = candidates[0], found.candidates[0]
                 tally = tally.with_nearest(best.subject_id == before.subject_id, best.score - before.score)
         return tally
 
@@ -216,8 +230,8 @@ def chosen(request_id: str, share: float) -> bool:
 
 
 @contextmanager
-def open_shadow(gallery: LocalGallery, limits: ImageLimits, clock: Callable[[], datetime]) -> Iterator[Shadow]:
-    shadow = Shadow(gallery, limits, clock)
+def open_shadow(thresholds: Thresholds, limits: ImageLimits, clock: Callable[[], datetime]) -> Iterator[Shadow]:
+    shadow = Shadow(thresholds, limits, clock)
     try:
         yield shadow
     finally:

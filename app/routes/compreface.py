@@ -96,7 +96,7 @@ def _record(call: Call, read: Read, shown: Shown, near: Any, threshold: Threshol
     found = Identified(view.gallery.stats(), looked.width, looked.height, faces)
     answered = call.engine.answered(view, found, {})
     record(call, answered)
-    call.shadowed(read, answered)
+    call.shadowed(read, answered, Rule())
 
 
 class _Embeddings(Schema):

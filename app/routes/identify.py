@@ -40,7 +40,7 @@ async def identify(
     def work(ticket: Ticket) -> IdentifyAnswer:
         answered = call.engine.identify(read, top_k, ticket, gallery=call.collection, rule=rule, only_good=only_good)
         record(call, answered)
-        call.shadowed(read, answered)
+        call.shadowed(read, answered, rule)
         return IdentifyAnswer.answering(answered, call.by.request_id)
 
     return await call.computed(work, rule=rule)

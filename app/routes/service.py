@@ -14,6 +14,7 @@ from app.admission import Admission, Ticket, gone
 from app.engine import Answered, Engine
 from app.metrics import Meters
 from app.security import Caller
+from app.shadow import Live
 from app.view import Read, Rule, View
 from index.gallery import By, LocalGallery
 
@@ -66,11 +67,12 @@ class Call:
         """A row of the audit log; see `Trail.note`."""
         self.engine.trail.note(self.by, action, self.collection.collection, body, subject_id=subject_id)
 
-    def shadowed(self, read: Read, answered: Answered) -> None:
+    def shadowed(self, read: Read, answered: Answered, rule: Rule) -> None:
         """Let the shadow see what was answered, if this request is among its share. read: the photo."""
         shadow = self.engine.changeover.shadow
-        if self.collection is self.engine.gallery and shadow.wants(self.by.request_id):
-            shadow.offer(self.by.request_id, read(), answered.active, answered.found)
+        if shadow.wants(self.by.request_id):
+            live = Live(answered.active, self.collection, rule, answered.found)
+            shadow.offer(self.by.request_id, read(), live)
 
     async def computed(
         self, work: Callable[[Ticket], Result], *, rule: Rule | None = None, writes: bool = False

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from app.shadow import Shadow, Tally, chosen
-from app.swap import Deciding
+from app.shadow import Live, Shadow, Tally, chosen
+from app.view import Rule
 from faces.image import ImageLimits
+from index.gallery import Template
+from index.threshold import decide
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
 
@@ -24,19 +26,22 @@ def candidate(engine, models):
 
 @pytest.fixture
 def shadow(engine):
-    made = Shadow(engine.gallery, ImageLimits(), lambda: NOW)
+    made = Shadow(engine.thresholds, ImageLimits(), lambda: NOW)
     yield made
     made.close()
 
 
-def answered(engine, data):
-    return engine.identify(lambda: data, 5, parts.ticket())
+def live(engine, data, gallery=None, rule=None, **options):
+    """What the service answers."""
+    gallery, rule = gallery or engine.gallery, rule or Rule()
+    answer = engine.identify(lambda: data, 5, parts.ticket(), gallery=gallery, rule=rule, **options)
+    return Live(answer.active, gallery, rule, answer.found)
 
 
-def offer(shadow, engine, data, request_id="a", times=1):
-    answer = answered(engine, data)
+def offer(shadow, engine, data, times=1, **asked):
+    answer = live(engine, data, **asked)
     for _ in range(times):
-        shadow.offer(request_id, data, answer.active, answer.found)
+        shadow.offer("a", data, answer)
 
 
 def counted(shadow, photos):
@@ -67,12 +72,46 @@ def test_every_face_of_a_photo_is_compared(engine, shadow, candidate):
     assert tally.highest > tally.lowest
 
 
-def test_the_shadow_decides_by_what_its_model_decides_by_now(engine, shadow, candidate):
-    thresholds = [candidate.threshold]
-    shadow.start(replace(candidate, now=lambda: Deciding(thresholds[-1])), engine.switch.models.active, 1.0)
-    thresholds.append(replace(candidate.threshold, value=1.01))
-    offer(shadow, engine, photo(RED))
+def test_the_shadow_decides_by_what_its_model_decides_by_now(engine, shadow, candidate, monkeypatch):
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    answer = live(engine, photo(RED))
+    grown = replace(candidate.threshold, value=1.01)
+    monkeypatch.setattr(engine.thresholds, "deciding", lambda *_, **__: grown)
+    shadow.offer("a", photo(RED), answer)
     assert counted(shadow, 1).live_only == 1
+
+
+@pytest.mark.parametrize(("cosine", "named"), [(-1.0, True), (1.01, False)])
+def test_the_shadow_decides_by_what_the_caller_wanted(engine, shadow, candidate, cosine, named):
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    answer = live(engine, photo(RED), rule=Rule(value=cosine))
+    assert (answer.found.faces[0].decision.subject_id is not None) == named
+    shadow.offer("a", photo(RED), answer)
+    assert counted(shadow, 1).alike == 1
+
+
+def test_the_shadow_searches_the_collection_that_was_asked(engine, shadow, candidate):
+    engine.gallery.store.create_collection("visitors", parts.SPACE)
+    visitors = engine.collection("visitors")
+    view = engine.view(visitors, parts.ticket())
+    row = view.one_face(lambda: photo(RED), "image").embedding
+    visitors.enrol("somebody", [Template(row, view.active.card.model_id)], space=parts.SPACE)
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    answer = live(engine, photo(RED), gallery=visitors)
+    assert answer.found.faces[0].decision.subject_id == "somebody"
+    shadow.offer("a", photo(RED), answer)
+    tally = counted(shadow, 1)
+    assert (tally.faces, tally.alike, tally.nearest_alike) == (1, 1, 1)
+
+
+def test_a_face_that_nobody_was_looked_for_is_not_compared(engine, shadow, candidate):
+    shadow.start(candidate, engine.switch.models.active, 1.0)
+    answer = live(engine, photo(RED, BLUE))
+    first, second = answer.found.faces
+    passed_over = replace(second, candidates=(), decision=decide((), candidate.threshold), not_searched=("blurred",))
+    shadow.offer("a", photo(RED, BLUE), replace(answer, found=replace(answer.found, faces=(first, passed_over))))
+    tally = counted(shadow, 1)
+    assert (tally.faces, tally.alike) == (1, 1)
 
 
 def test_a_photo_without_a_face_counts_as_a_photo(engine, shadow, candidate):
@@ -100,8 +139,8 @@ def test_differences_are_summed_as_numpy_would():
 
 def test_answers_of_another_model_than_the_live_one_are_not_compared(engine, shadow, candidate):
     shadow.start(candidate, engine.switch.models.active, 1.0)
-    answer = answered(engine, photo(RED))
-    shadow.offer("a", photo(RED), candidate, answer.found)  # as of a request that began before the last swap
+    answer = live(engine, photo(RED))
+    shadow.offer("a", photo(RED), replace(answer, active=candidate))  # as of a request that began before the last swap
     offer(shadow, engine, photo(GREEN))
     assert counted(shadow, 1).faces == 1
 
@@ -135,15 +174,13 @@ def test_without_room_photos_are_dropped_and_nobody_waits(engine, shadow, candid
 
 def test_large_photos_are_bounded_by_their_bytes(engine, shadow, candidate):
     shadow.start(candidate, engine.switch.models.active, 1.0)
-    answer = answered(engine, photo(RED))
-    shadow.offer("a", b"x" * (33 * 2**20), answer.active, answer.found)
+    shadow.offer("a", b"x" * (33 * 2**20), live(engine, photo(RED)))
     assert shadow.watch.dropped == 1
 
 
 def test_a_candidate_that_fails_is_counted_and_harms_nobody(engine, shadow, candidate):
     shadow.start(candidate, engine.switch.models.active, 1.0)
-    answer = answered(engine, photo(RED))
-    shadow.offer("a", b"no photo", answer.active, answer.found)
+    shadow.offer("a", b"no photo", live(engine, photo(RED)))
     counted(shadow, 1)
     assert shadow.watch.failed == 1
     offer(shadow, engine, photo(RED))
