@@ -8,6 +8,7 @@ import torch
 
 from faces.models import Model, find_model, open_embedder
 from faces.space import digest, short_id
+from kd import distributed
 from kd.adapters import Adapter
 from kd.checks import checked
 from kd.config import AdaptConfig
@@ -27,6 +28,7 @@ from kd.errors import AdaptRefused
 from kd.trunk import open_trunk
 
 
+@distributed.together()
 def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = None) -> None:
     """Fit a head on a frozen Embedder to the Space of an old teacher, by the losses and in the loop of `kd train`.
 

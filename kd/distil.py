@@ -56,6 +56,7 @@ _SAVE_EVERY: Final = 500  # steps: a few minutes' work at most is lost
 Tell = Callable[[str], None]
 
 
+@distributed.together()
 def distil(
     config: RunConfig,
     folder: Path,
@@ -173,7 +174,6 @@ class Lesson:
 
 def prepared(config: Settings, folder: Path) -> Lesson:
     """Faces and class weights, read from disk where an earlier start left them; the first rank writes them there."""
-    distributed.join()
     if distributed.rank() > 0:
         distributed.wait()
     chosen, (first, last) = config.distillation, config.viewing.photos_each

@@ -8,6 +8,8 @@ Every rank has to call the same functions in the same order, also a rank without
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -18,14 +20,20 @@ from torch.autograd import Function
 _STARTED_BY_TORCHRUN: Final = "TORCHELASTIC_RUN_ID"
 
 
-def join() -> None:
-    """Join the other ranks where `torchrun` started this process: gloo between CPUs, NCCL between GPUs."""
-    if _STARTED_BY_TORCHRUN in os.environ and not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+@contextmanager
+def together() -> Iterator[None]:
+    """Among the other ranks where `torchrun` started this process: gloo between CPUs, NCCL between GPUs.
 
-
-def leave() -> None:
-    if dist.is_initialized():
+    They part when all are done: a process that ends with a group open, or while another still talks to it, may abort.
+    """
+    if _STARTED_BY_TORCHRUN not in os.environ or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+        wait()
+    finally:
         dist.destroy_process_group()
 
 

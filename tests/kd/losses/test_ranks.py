@@ -1,17 +1,16 @@
 """Two ranks, each with a part of a batch and a shard of the classifier, learn what one would."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import multiprocessing
 from torch.testing import assert_close
 
 from kd.head import FrozenHead
 from kd.losses import METHODS
 from tests.kd.losses.parts import DIM, inherited, setting, step, student_rows, unit_rows
+
+pytest_plugins = ["tests.kd.ranks"]
 
 LABELS = [0, 3, 1, -1, 3, 1, 4]
 SECOND = [-1, -1, -1, -1, 2, -1, -1]
@@ -36,19 +35,14 @@ def lesson(rows):
     return found
 
 
-def one_of_two(number, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=number, world_size=2)
-    torch.save(lesson(PARTS[number]), Path(folder) / f"{number}.pt")
-    dist.destroy_process_group()
+def lesson_of_this_rank():
+    return lesson(PARTS[dist.get_rank()])
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
+def two_ranks(ranks):
     """For each method the mean of both ranks' findings, as DistributedDataParallel takes it of gradients."""
-    folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(one_of_two, args=(str(folder),), nprocs=2)
-    first, second = (torch.load(folder / f"{number}.pt") for number in range(2))
+    first, second = ranks.run(2, lesson_of_this_rank)
     return {name: [(a + b) / 2 for a, b in zip(first[name], second[name], strict=True)] for name in METHODS}
 
 
