@@ -1,6 +1,6 @@
 """All that may be done with the models of a running service, each on record: load, gate, shadow, activate, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,11 +8,14 @@ from typing import Final
 from app.errors import GateRefused, ModelInUse, ProbesMissing
 from app.gatekeeper import Gatekeeper, Hearing, Verdict
 from app.probes import Probe, probes_in
-from app.record import Record
 from app.shadow import Shadow, Watch
 from app.swap import Active, Models, Switch
 from app.trial import Floor
 from faces.image import ImageLimits
+from index.gallery import LocalGallery
+
+_Body = dict[str, str | int | float | None]
+"""Of a row of the audit log: ids, counts and rates; no photo, vector or name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,41 +25,42 @@ class State:
     models: Models
     watch: Watch | None
     verdicts: dict[str, Verdict]
-    """By model_id: the last one on it."""
+    """By model_id: what is to be told of it."""
     stored_probes: bool
 
 
 class Changeover:
     """Moves models through loaded → gated → shadow → active → previous.
 
-    The gate binds: while the last Verdict on a model is that it must not take over from the present one, it is
-    activated by force alone. Where the operator has stored probes, a model that was not measured is measured first;
-    where not, it may be activated unmeasured, and the record says so.
+    The gate binds: while the last Verdict on a model in any collection is that it must not take over from the present
+    one, it is activated by force alone. Where the operator has stored probes, a model that was not measured in the
+    collection that the service was started with is measured there first; where not, it may be activated unmeasured,
+    and the record says so.
     """
 
     def __init__(
         self,
+        gallery: LocalGallery,
         switch: Switch,
         gatekeeper: Gatekeeper,
         shadow: Shadow,
-        record: Record,
         *,
         floor: Floor,
         probes: Path | None,
         limits: ImageLimits,
     ) -> None:
+        self._gallery = gallery
         self.switch: Final = switch
         self.shadow: Final = shadow
         self.floor: Final = floor
         self._gatekeeper = gatekeeper
-        self._record = record
         self._probes = probes
         self._limits = limits
 
     @property
     def state(self) -> State:
         models = self.switch.models
-        verdicts = {model.card.model_id: self._gatekeeper.last(model) for model in models.all}
+        verdicts = {model.card.model_id: self._gatekeeper.said(model, models.active) for model in models.all}
         known = {model_id: verdict for model_id, verdict in verdicts.items() if verdict is not None}
         return State(models, self.shadow.watch, known, self._probes is not None)
 
@@ -76,22 +80,26 @@ class Changeover:
 
     def hear(
         self, reference: str, probes: Sequence[Probe], *, trial: str | None, folder: Path | None, floor: Floor,
-        more: bool, actor: str,
+        more: bool, actor: str, gallery: LocalGallery | None = None,
     ) -> tuple[Hearing, Verdict]:  # fmt: skip
         """Measure a model against the active one, on these photos, on a folder's, or, without both, on the stored ones.
 
+        gallery: a collection; None: the one that the service was started with.
         trial: the id of the Hearing that these photos go on with. more: others follow, so nothing is decided yet.
-        Raises ModelInUse for the active model, ProbesMissing, TrialUnknown, and what `Switch.load` raises.
+        Raises ModelInUse for the active model, NotCalibrated, ProbesMissing, SpaceMismatch, TrialUnknown, and what
+        `Switch.load` raises.
         """
+        gallery = gallery or self._gallery
         new, old = self._beside(reference)
         if not probes and trial is None:
             probes = self._stored() if folder is None else probes_in(folder, self._limits)
-        hearing = self._gatekeeper.open(old, new) if trial is None else self._gatekeeper.find(trial, old, new)
+        gatekeeper = self._gatekeeper
+        hearing = gatekeeper.open(gallery, old, new) if trial is None else gatekeeper.find(trial, gallery, old, new)
         hearing.hear(probes)
         if more:
-            return hearing, self._gatekeeper.so_far(hearing, floor)
-        verdict = self._gatekeeper.close(hearing, floor)
-        self._record(actor, "gate", _told(verdict))
+            return hearing, gatekeeper.so_far(hearing, floor)
+        verdict = gatekeeper.close(hearing, floor)
+        self._record(actor, "gate", _told(verdict), verdict.collection)
         return hearing, verdict
 
     def watch(self, reference: str, share: float, actor: str) -> State:
@@ -114,15 +122,20 @@ class Changeover:
             self._measure(reference, actor)
 
         def approve(models: Models, new: Active) -> None:
-            verdict = self._against(models.active, new)
+            verdicts = self._gatekeeper.verdicts(models.active, new)
             if not force and not _same(models.active, new):
-                self._require_passed(verdict, new)
-            gate = "none" if verdict is None else "passed" if verdict.passed else "refused"
+                self._require_passed(verdicts, new)
+            passed = all(verdict.passed for verdict in verdicts.values())
+            gate = "none" if not verdicts else "passed" if passed else "refused"
             self._record(actor, "swap", _moved(models.active, new) | {"gate": gate, "forced": int(force)})
 
         self.switch.activate(reference, approve, actor=actor)
         self._after_change()
         return self.state
+
+    def forget_collection(self, name: str) -> None:
+        """That collection was deleted: what was measured in it binds nobody."""
+        self._gatekeeper.forget_collection(name)
 
     def roll_back(self, actor: str) -> State:
         """Back to the previous model, at once. Raises what `Switch.roll_back` raises."""
@@ -137,7 +150,7 @@ class Changeover:
     def _measure(self, reference: str, actor: str) -> None:
         """On the stored probes, unless it was measured since the present model answers."""
         new, old = self.switch.load(reference), self.switch.models.active
-        if not _same(old, new) and self._against(old, new) is None:
+        if not _same(old, new) and self._gallery.collection not in self._gatekeeper.verdicts(old, new):
             self.hear(new.card.model_id, (), trial=None, folder=None, floor=self.floor, more=False, actor=actor)
 
     def _beside(self, reference: str) -> tuple[Active, Active]:
@@ -147,24 +160,28 @@ class Changeover:
             raise ModelInUse("this model answers already", new.card.model_id, "Name the one that is to take over.")
         return new, old
 
-    def _require_passed(self, verdict: Verdict | None, new: Active) -> None:
-        if verdict is None and self._probes is not None:  # another swap came between measuring and moving
+    def _require_passed(self, verdicts: Mapping[str, Verdict], new: Active) -> None:
+        measured = self._probes is None or self._gallery.collection in verdicts
+        if not measured:  # another swap came between measuring and moving
             raise GateRefused(
                 "not measured against the model that answers now", new.card.model_id, "Ask again: it will be."
             )
-        if verdict is not None and not verdict.passed:
-            raise GateRefused(
-                f"the gate refuses this model ({'; '.join(verdict.reasons)})", new.card.model_id,
-                "Look at the table, put it in the shadow, or force it: that is recorded.",
-            )  # fmt: skip
-
-    def _against(self, old: Active, new: Active) -> Verdict | None:
-        return self._gatekeeper.verdict(old, new)
+        for verdict in verdicts.values():
+            if not verdict.passed:
+                raise GateRefused(
+                    f"the gate refuses this model in {verdict.collection} ({'; '.join(verdict.reasons)})",
+                    new.card.model_id, "Look at the table, put it in the shadow, or force it: that is recorded.",
+                )  # fmt: skip
 
     def _stored(self) -> list[Probe]:
         if self._probes is None:
             raise ProbesMissing("photos to measure with", 0, "Send some; or serve with --probes FOLDER.")
         return probes_in(self._probes, self._limits)
+
+    def _record(self, actor: str, action: str, body: _Body, collection: str | None = None) -> None:
+        """In the audit log, durable when it returns: it is called before what it tells of."""
+        of = collection or self._gallery.collection
+        self._gallery.store.audit(actor, action, collection=of, body=body)
 
     def _after_change(self) -> None:
         """A shadow ends when either of its two models is no longer where it was."""
@@ -180,11 +197,11 @@ def _same(one: Active, other: Active) -> bool:
     return one.card.model_id == other.card.model_id
 
 
-def _moved(old: Active, new: Active) -> dict[str, str | int | float | None]:
+def _moved(old: Active, new: Active) -> _Body:
     return {"model_id": new.card.model_id, "from": old.card.model_id, "threshold": new.threshold.value}
 
 
-def _told(verdict: Verdict) -> dict[str, str | int | float | None]:
+def _told(verdict: Verdict) -> _Body:
     found = verdict.found
     return {
         "model_id": verdict.new.model_id,

@@ -75,6 +75,7 @@ def serve(config: Path | None, **options: object) -> None:
     help="Measure MODEL first, on the photos in FOLDER/SUBJECT/; those of people who are not enrolled, and those in "
     "FOLDER/_strangers/, are non-mated. Photos that are enrolled are no probes.  [default: those of the service]",
 )
+@click.option("--collection", help="Where both models search.  [default: the one that the service was started with]")
 @click.option("--floor", default="", help="What MODEL has to reach, as fnir=0.05,kept=0.9.  [default: the service's]")
 @click.option("--force", is_flag=True, help="Swap whatever was measured; this is recorded.")
 @click.option(
@@ -85,8 +86,8 @@ def serve(config: Path | None, **options: object) -> None:
 @click.option("--url", default=DEFAULT_URL, show_default=True, envvar="HEIRLOOM_URL", help="Where app serve listens.")
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answer.")
 def swap(
-    model: str | None, back: bool, probes: Path | None, floor: str, force: bool, shadow: float | None, url: str,
-    as_json: bool,
+    model: str | None, back: bool, probes: Path | None, collection: str | None, floor: str, force: bool,
+    shadow: float | None, url: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Let MODEL answer from now on, without a restart and without touching a Template.
 
@@ -95,14 +96,16 @@ def swap(
     """
     if back == (model is not None):
         raise click.UsageError("Give either MODEL or --back.")
-    if back and (probes or floor or force or shadow is not None):
+    if back and (probes or collection or floor or force or shadow is not None):
         raise click.UsageError("--back goes with --url and --json alone.")
+    if collection and not probes:
+        raise click.UsageError("--collection says where the photos of --probes are searched for: give both.")
     with Client(url, key=os.environ.get(API_KEY)) as client:
         if model is None:
             _print(client.roll_back(), as_json, report.swapped)
             return
         name = _as_seen_by_the_service(model)
-        verdict = _measured(client, name, probes, floor)
+        verdict = _measured(client, name, probes, collection, floor)
         if verdict is not None:
             name = verdict.new.model.model_id
             refused = not (verdict.passed or force or shadow is not None)
@@ -116,14 +119,14 @@ def swap(
             _print(client.activate(name, force=force), as_json, report.swapped)
 
 
-def _measured(client: Client, name: str, probes: Path | None, floor: str) -> GateAnswer | None:
+def _measured(client: Client, name: str, probes: Path | None, collection: str | None, floor: str) -> GateAnswer | None:
     """What the gate says of a model: on these probes, else on the service's own; None where there are neither."""
     if probes is None:
         return client.gate(name, floor=floor) if client.models().stored_probes else None
     people = find_people(probes)
     photos = [(photo.subject_id, photo.path) for photo in people.photos]
     with progress("probes", len(photos)) as advance:
-        return client.gate(name, photos, floor=floor, report_progress=advance)
+        return client.gate(name, photos, collection=collection, floor=floor, report_progress=advance)
 
 
 main.add_command(keys)

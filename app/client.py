@@ -112,14 +112,16 @@ class Client(CollectionClient):
         model: str,
         photos: Sequence[tuple[str, Path]] = (),
         *,
+        collection: str | None = None,
         floor: str = "",
         report_progress: Callable[[int], None] = lambda _: None,
     ) -> GateAnswer:
         """Measure a model against the active one, on these photos (subject id, file), or on those that the service has.
 
-        They are sent in several requests. report_progress: called with the number of photos dealt with.
+        collection: where both search; None: the one that the service was started with. The photos are sent in several
+        requests. report_progress: called with the number of photos dealt with.
         """
-        asked, answer = {"model": model, "floor": floor}, None
+        asked, answer = {"model": model, "floor": floor} | ({"collection": collection} if collection else {}), None
         for batch, last in _batches(photos):
             files = [("photos", (f"{person}/{path.name}", path.read_bytes())) for person, path in batch]
             asked |= {"more": "false" if last else "true"}

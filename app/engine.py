@@ -15,7 +15,6 @@ from app.gatekeeper import Gatekeeper
 from app.idempotency import Once
 from app.loading import Loader, blank
 from app.metrics import Meters
-from app.record import recorder
 from app.references import absolute, starting_model
 from app.settings import Settings
 from app.shadow import open_shadow
@@ -153,10 +152,10 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
         meters = meters or Meters()
         with open_stages(open_detector(threads=1), work, ran=meters.batch) as stages:
             changeover = Changeover(
+                gallery,
                 switch,
-                Gatekeeper(gallery, stages.detector, settings.limits, utc_now),
+                Gatekeeper(thresholds, stages.detector, settings.limits, utc_now),
                 shadow,
-                recorder(gallery),
                 floor=Floor.parse(settings.floor),
                 probes=settings.probes,
                 limits=settings.limits,

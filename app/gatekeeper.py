@@ -11,6 +11,7 @@ from typing import Final
 from app.errors import ProbesMissing, TrialUnknown
 from app.probes import Probe, Searcher, Skipped
 from app.swap import Active
+from app.thresholds import Thresholds
 from app.trial import Comparison, Floor, Trial, compare, doubts, faults
 from faces.detect import Detects
 from faces.image import ImageLimits
@@ -27,6 +28,8 @@ class Verdict:
 
     new: ModelCard
     old: ModelCard
+    collection: str
+    """In which both searched."""
     found: Comparison
     floor: Floor
     reasons: tuple[str, ...]
@@ -45,10 +48,12 @@ class Verdict:
 class Hearing:
     """One new model being measured against one old one: photos may come in several parts. No photo is kept."""
 
-    def __init__(self, hearing_id: str, searcher: Searcher, old: Active, new: Active) -> None:
-        self.hearing_id: Final = hearing_id
+    def __init__(self, searcher: Searcher, thresholds: Thresholds, old: Active, new: Active) -> None:
+        self.hearing_id: Final = uuid.uuid4().hex
         self.old, self.new = old, new
+        self.gallery: Final = searcher.gallery
         self._searcher = searcher
+        self._thresholds = thresholds
         self._lock = threading.Lock()
         self._trials: list[Trial] = []
         self._skipped: list[Skipped] = []
@@ -62,41 +67,45 @@ class Hearing:
                     self._skipped.append(found)
 
     def verdict(self, floor: Floor, date: str) -> Verdict:
-        """As far as probes were heard, at the thresholds of now."""
+        """As far as probes were heard, at the thresholds of now. Raises NotCalibrated."""
         with self._lock:
             trials, skipped = tuple(self._trials), tuple(self._skipped)
-        found = compare(trials, self.old.threshold, self.new.threshold)
-        reasons, unsure = tuple(faults(found, floor)), tuple(doubts(found, floor))
-        return Verdict(self.new.card, self.old.card, found, floor, reasons, unsure, skipped, date)
+        old, new = (self._thresholds.deciding(self.gallery, model.card) for model in (self.old, self.new))
+        found = compare(trials, old, new)
+        reasons, unsure, where = tuple(faults(found, floor)), tuple(doubts(found, floor)), self.gallery.collection
+        return Verdict(self.new.card, self.old.card, where, found, floor, reasons, unsure, skipped, date)
 
 
 class Gatekeeper:
-    """Hearings under way, and the last Verdict on each model. For any number of threads."""
+    """Hearings under way, and the last Verdict on each model in each collection. For any number of threads."""
 
     def __init__(
-        self, gallery: LocalGallery, detector: Detects, limits: ImageLimits, clock: Callable[[], datetime]
+        self, thresholds: Thresholds, detector: Detects, limits: ImageLimits, clock: Callable[[], datetime]
     ) -> None:
-        self._gallery, self._detector, self._limits = gallery, detector, limits
+        self._thresholds, self._detector, self._limits = thresholds, detector, limits
         self._clock = clock
         self._lock = threading.Lock()
         self._hearings: OrderedDict[str, Hearing] = OrderedDict()
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+        """By model_id and collection, the newest last."""
 
-    def open(self, old: Active, new: Active) -> Hearing:
-        """A new Hearing."""
-        searcher = Searcher(self._gallery, self._detector, self._limits, old, new)
-        hearing = Hearing(uuid.uuid4().hex, searcher, old, new)
+    def open(self, gallery: LocalGallery, old: Active, new: Active) -> Hearing:
+        """A new Hearing, in this collection. Raises SpaceMismatch."""
+        gallery.require_space(new.card.space)
+        searcher = Searcher(gallery, self._detector, self._limits, old, new)
+        hearing = Hearing(searcher, self._thresholds, old, new)
         with self._lock:
             self._hearings[hearing.hearing_id] = hearing
             while len(self._hearings) > _MOST_HEARINGS:
                 self._hearings.popitem(last=False)
         return hearing
 
-    def find(self, hearing_id: str, old: Active, new: Active) -> Hearing:
-        """The Hearing under way between these two. Raises TrialUnknown when there is none."""
+    def find(self, hearing_id: str, gallery: LocalGallery, old: Active, new: Active) -> Hearing:
+        """The Hearing under way between these two in this collection. Raises TrialUnknown when there is none."""
         with self._lock:
             hearing = self._hearings.get(hearing_id)
-        if hearing is None or hearing.new is not new or hearing.old is not old:
+        here = hearing is not None and hearing.gallery.collection == gallery.collection
+        if hearing is None or not here or hearing.new is not new or hearing.old is not old:
             raise TrialUnknown(
                 "no such trial of this model against the present one", hearing_id,
                 "It has ended, or a model changed meanwhile: send the photos again, from the first.",
@@ -116,27 +125,39 @@ class Gatekeeper:
                 "photos that are a probe of somebody who is enrolled:", 0,
                 _why(verdict.skipped) + "A folder, or what a file name has before the slash, is the subject id.",
             )  # fmt: skip
+        key = verdict.new.model_id, verdict.collection
         with self._lock:
-            self._verdicts[verdict.new.model_id] = verdict
+            self._verdicts.pop(key, None)
+            self._verdicts[key] = verdict
         return verdict
 
-    def verdict(self, old: Active, new: Active) -> Verdict | None:
-        """The last one on these two models."""
-        with self._lock:
-            verdict = self._verdicts.get(new.card.model_id)
-        same = verdict is not None and verdict.old.model_id == old.card.model_id
-        return verdict if same else None
+    def verdicts(self, old: Active, new: Active) -> dict[str, Verdict]:
+        """The last ones on these two models, by collection."""
+        return {verdict.collection: verdict for verdict in self._on(new, old)}
 
-    def last(self, model: Active) -> Verdict | None:
-        """The last one on this model, whatever it was measured against."""
-        with self._lock:
-            return self._verdicts.get(model.card.model_id)
+    def said(self, model: Active, active: Active) -> Verdict | None:
+        """What is to be told of a model: the newest that refuses it, else the newest; against the active, if it was."""
+        verdicts = self._on(model, active) or self._on(model)
+        return next((each for each in reversed(verdicts) if not each.passed), verdicts[-1] if verdicts else None)
 
     def forget(self, loaded: Sequence[Active]) -> None:
         """Keep Verdicts on these models alone."""
         ids = {model.card.model_id for model in loaded}
         with self._lock:
-            self._verdicts = {model_id: kept for model_id, kept in self._verdicts.items() if model_id in ids}
+            self._verdicts = {key: kept for key, kept in self._verdicts.items() if key[0] in ids}
+
+    def forget_collection(self, name: str) -> None:
+        """That collection was deleted: one of the same name would be another."""
+        with self._lock:
+            for hearing in [each for each in self._hearings.values() if each.gallery.collection == name]:
+                del self._hearings[hearing.hearing_id]
+            self._verdicts = {key: kept for key, kept in self._verdicts.items() if key[1] != name}
+
+    def _on(self, new: Active, old: Active | None = None) -> list[Verdict]:
+        """The newest last. old: None: whatever it was measured against."""
+        with self._lock:
+            on = [kept for (model_id, _), kept in self._verdicts.items() if model_id == new.card.model_id]
+        return [verdict for verdict in on if old is None or verdict.old.model_id == old.card.model_id]
 
 
 def _why(skipped: Sequence[Skipped]) -> str:

@@ -63,7 +63,8 @@ class Searcher:
     """Lets two models search one gallery for the same probes."""
 
     def __init__(self, gallery: LocalGallery, detector: Detects, limits: ImageLimits, old: Active, new: Active) -> None:
-        self._gallery, self._detector, self._limits = gallery, detector, limits
+        self.gallery: Final = gallery
+        self._detector, self._limits = detector, limits
         self._models = (old, new)
         sources = gallery.sources()
         self._photos = np.unique(np.array([_number(source) for source in sources], dtype=np.uint64))
@@ -76,7 +77,7 @@ class Searcher:
     def _is_enrolled(self, person: str) -> bool:
         """Is there a Subject of this id, with a Template to be found by?"""
         try:
-            return self._gallery.subject(person).templates > 0
+            return self.gallery.subject(person).templates > 0
         except SubjectUnknown:
             return False
 
@@ -98,7 +99,7 @@ class Searcher:
 
     def _search(self, model: Active, image: Image, face: Face) -> tuple[Candidate, ...]:
         probe: Vectors = embed_faces(image, [face], model.embedder)
-        (found,) = self._gallery.search(probe, _CANDIDATES, space=model.embedder.space)
+        (found,) = self.gallery.search(probe, _CANDIDATES, space=model.embedder.space)
         return tuple(found)
 
 

@@ -39,7 +39,7 @@ def named(model: LoadedModel) -> str:
 
 def judged(verdict: VerdictAnswer) -> str:
     """The table of the gate, and what follows from it."""
-    head = ["", f"present: {verdict.old.model.name}", f"new: {verdict.new.model.name}"]
+    head = [verdict.collection, f"present: {verdict.old.model.name}", f"new: {verdict.new.model.name}"]
     rows = [["threshold", _threshold(verdict.old), _threshold(verdict.new)]]
     rows += [[name, _share(rate(verdict.old)), _share(rate(verdict.new))] for name, rate in _RATES.items()]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(3)]

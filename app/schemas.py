@@ -54,7 +54,7 @@ class LoadedModel(ModelAnswer):
     thresholds: Annotated[
         list[ThresholdAnswer], Field(description="Thresholds at several FPIRs, those that could be calibrated.")
     ]
-    gate: Annotated[VerdictAnswer | None, Field(description="What the gate last measured; null: it did not yet.")]
+    gate: Annotated[VerdictAnswer | None, Field(description="What the gate measured; null: it did not yet.")]
 
     @classmethod
     def loaded(cls, active: Active, state: ModelState, verdict: Verdict | None) -> "LoadedModel":

@@ -81,6 +81,7 @@ class VerdictAnswer(Schema):
     passed: bool
     reasons: Annotated[list[str], Field(description="Why it must not take over; empty when it may.")]
     doubts: Annotated[list[str], Field(description="What the probes were too few to tell.")]
+    collection: Annotated[str, Field(description="In which both searched.")]
     floor: FloorAnswer
     old: Annotated[SideAnswer, Field(description="The model that answered when this was measured.")]
     new: SideAnswer
@@ -100,6 +101,7 @@ class VerdictAnswer(Schema):
             passed=verdict.passed,
             reasons=list(verdict.reasons),
             doubts=list(verdict.doubts),
+            collection=verdict.collection,
             floor=FloorAnswer(fnir=verdict.floor.fnir, kept=verdict.floor.kept),
             old=SideAnswer.said(ModelAnswer.of(verdict.old), found.old),
             new=SideAnswer.said(ModelAnswer.of(verdict.new), found.new),

@@ -71,6 +71,7 @@ def delete_collection(name: _Named, service: ServiceDep, by: ByDep) -> Collectio
     known = _answer(store, name)
     erased = store.delete_collection(name, actor=by)
     engine.thresholds.forget(name)
+    engine.changeover.forget_collection(name)
     return CollectionReceipt(name=name, subjects=known.subjects, templates=known.templates, erased=erased)
 
 

@@ -21,6 +21,7 @@ from app.errors import (
     TrialUnknown,
 )
 from app.probes import Probe
+from app.routes.examples import NO_COLLECTION
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
 from app.routes.parameters import bytes_of
 from app.routes.service import Actor, Service, ServiceDep
@@ -81,7 +82,7 @@ def load(request: ModelRequest, service: ServiceDep, actor: Actor) -> ModelsAnsw
 @router.post(
     "/gate",
     dependencies=[_ADMIN, Depends(Photos(MOST_PHOTOS))],
-    responses=problems(*_LOADING, _FULL, _IN_USE, _NO_PROBES, _NO_TRIAL),
+    responses=problems(*_LOADING, _FULL, _IN_USE, _NO_PROBES, _NO_TRIAL, NO_COLLECTION),
 )
 def gate(
     service: ServiceDep,
@@ -98,6 +99,9 @@ def gate(
     ] = None,
     floor: Annotated[str, Form(max_length=100, description="As `fnir=0.05,kept=0.9`; the service's where not named.")]
     = "",
+    collection: Annotated[
+        str | None, Form(min_length=1, max_length=500, description="Where both search; the default one if not named.")
+    ] = None,
     trial: Annotated[str | None, Form(max_length=64, description="What the answer to earlier photos called it.")]
     = None,
     more: Annotated[bool, Form(description="More photos follow: nothing is decided yet.")] = False,
@@ -117,6 +121,7 @@ def gate(
         floor=_floor(floor, changeover.floor),
         more=more,
         actor=actor,
+        gallery=None if collection is None else service.engine.collection(collection),
     )
     said = VerdictAnswer.said(verdict)
     return GateAnswer(trial=hearing.hearing_id, complete=not more, **dict(said))
@@ -139,7 +144,9 @@ def shadow(request: ShadowRequest, service: ServiceDep, actor: Actor) -> ModelsA
     dependencies=[_ADMIN],
     responses=problems(
         *_LOADING,
-        GateRefused("the gate refuses this model (FNIR rises by 0.228, and may by 0.05)", "d7d322daca1a13fd", "…"),
+        GateRefused(
+            "the gate refuses this model in default (FNIR rises by 0.228, and may by 0.05)", "d7d322daca1a13fd", "…"
+        ),
         _NO_PROBES,
         _FULL,
     ),

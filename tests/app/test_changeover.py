@@ -12,7 +12,7 @@ from faces.space import digest
 from index.errors import GalleryUnavailable
 from index.gallery import Template
 from tests.app import parts
-from tests.app.parts import BLUE, RED, photo
+from tests.app.parts import BLUE, GREEN, RED, photo
 
 
 def post(client, action, **asked):
@@ -21,7 +21,7 @@ def post(client, action, **asked):
 
 def told(response, status=200):
     assert response.status_code == status, response.text
-    return response.json() if status == 200 else response.json()["error"]
+    return response.json() if status < 400 else response.json()["error"]
 
 
 def upload(client, model, people=parts.PROBES, **fields):
@@ -264,6 +264,59 @@ class TestStoredProbes:
             assert told(post(client, "activate", model=models["student"]), 422)["code"] == "probes_missing"
             assert told(client.get("/v1/models"))["active"]["name"] == "teacher"
             told(post(client, "activate", model=models["student"], force=True))
+
+
+class TestTheGateOfAnotherCollection:
+    """`visitors`: Yellow and Green are enrolled, so that the probes of Red are non-mated."""
+
+    @pytest.fixture(autouse=True)
+    def visitors(self, client):
+        told(client.post("/v1/collections", json={"name": "visitors"}), 201)
+        for person, colour in (("yellow", (250, 250, 20)), ("green", GREEN)):
+            told(client.post("/v1/collections/visitors/subjects", json={"subject_id": person}), 201)
+            path = f"/v1/collections/visitors/subjects/{person}/faces"
+            told(client.post(path, files={"images": photo(colour)}), 201)
+
+    def test_both_search_there_and_it_says_so(self, client, models, recorded):
+        verdict = told(upload(client, models["student"], collection="visitors"))
+        assert (verdict["collection"], verdict["passed"]) == ("visitors", True)
+        assert (verdict["new"]["rank1"]["of"], verdict["new"]["fpir"]["of"]) == (6, 8)
+        assert [row.collection for row in recorded() if row.action == "gate"] == ["visitors"]
+
+    def test_one_that_is_refused_there_is_refused_though_it_passes_elsewhere(self, client, models):
+        told(upload(client, models["clumsy"], collection="visitors"))
+        assert told(upload(client, models["clumsy"], floor="fnir=1,kept=0"))["passed"]
+        refused = told(post(client, "activate", model=models["clumsy"]), 409)
+        assert refused["code"] == "gate_refused"
+        assert "in visitors" in refused["message"]
+        (loaded,) = told(client.get("/v1/models"))["loaded"]
+        assert (loaded["state"], loaded["gate"]["collection"]) == ("refused", "visitors")
+
+    def test_until_it_passes_there_or_the_collection_is_gone(self, client, models):
+        told(upload(client, models["clumsy"], collection="visitors"))
+        told(upload(client, models["clumsy"], collection="visitors", floor="fnir=1,kept=0"))
+        told(post(client, "activate", model=models["clumsy"]))
+        told(client.post("/v1/models/rollback"))
+        told(upload(client, models["clumsy"], collection="visitors"))
+        told(client.delete("/v1/collections/visitors"))
+        told(post(client, "activate", model=models["clumsy"]))
+
+    def test_photos_that_go_on_with_a_trial_are_for_the_same_collection(self, client, models):
+        trial = told(upload(client, models["student"], collection="visitors", more="true"))["trial"]
+        assert told(upload(client, models["student"], trial=trial), 404)["code"] == "trial_unknown"
+        assert told(upload(client, models["student"], trial=trial, collection="visitors"))["complete"]
+
+    def test_one_that_is_not_there_is_refused(self, client, models):
+        assert told(upload(client, models["student"], collection="guests"), 404)["code"] == "collection_unknown"
+
+    def test_the_stored_probes_are_of_the_collection_that_the_service_was_started_with(
+        self, client, engine, models, probes, monkeypatch
+    ):
+        told(upload(client, models["student"], collection="visitors"))
+        monkeypatch.setattr(engine.changeover, "_probes", probes)
+        told(post(client, "activate", model=models["student"]))
+        (previous, active) = (told(client.get("/v1/models"))[role] for role in ("previous", "active"))
+        assert (previous["name"], active["gate"]["collection"]) == ("teacher", "default")
 
 
 class TestTheShadow:

@@ -32,7 +32,7 @@ def test_a_model_that_passes_is_measured_then_active(swap, url, models, probes):
     code, out, _ = swap(models["student"], "--probes", probes)
     assert (code, active(url)) == (0, "student")
     lines = out.splitlines()
-    assert lines[0].split() == ["present:", "teacher", "new:", "student"]
+    assert lines[0].split() == ["default", "present:", "teacher", "new:", "student"]
     assert lines[1].split() == ["threshold", "0.7000", "for", "FPIR", "0.01", "0.8000", "for", "FPIR", "0.01"]
     assert [line.split(",")[0] for line in lines[2:5]] == ["rank-1", "FNIR", "FPIR seen"]
     assert "10 of 10 = 1.000 [" in lines[2]
@@ -100,7 +100,9 @@ def test_photos_that_are_no_probes_are_listed(swap, models, probes):
     assert "no probe: red/text.png: image_type_refused" in swap(models["student"], "--probes", probes)[1]
 
 
-@pytest.mark.parametrize("option", [("--probes", "."), ("--floor", "fnir=1"), ("--force",), ("--shadow", "0.5")])
+@pytest.mark.parametrize(
+    "option", [("--probes", "."), ("--collection", "a"), ("--floor", "fnir=1"), ("--force",), ("--shadow", "0.5")]
+)
 def test_the_way_back_takes_no_options_of_the_gate(option):
     assert CliRunner().invoke(main, ["swap", "--back", *option]).exit_code == 2
 
@@ -108,3 +110,16 @@ def test_the_way_back_takes_no_options_of_the_gate(option):
 def test_a_folder_without_people_is_an_error(swap, models, tmp_path):
     (tmp_path / "nobody").mkdir()
     assert swap(models["student"], "--probes", tmp_path / "nobody")[0] == 1
+
+
+def test_another_collection_is_searched_when_it_is_named(swap, url, engine, models, probes):
+    engine.gallery.store.create_collection("visitors", parts.SPACE)
+    code, _, err = swap(models["student"], "--probes", probes, "--collection", "visitors")
+    assert (code, "a probe of somebody who is enrolled" in err) == (1, True)
+    code, _, err = swap(models["student"], "--probes", probes, "--collection", "guests")
+    assert (code, "no such collection" in err, active(url)) == (1, True, "teacher")
+
+
+def test_a_collection_without_probes_says_what_it_is_for(swap, models):
+    code, _, err = swap(models["student"], "--collection", "visitors")
+    assert (code, "--probes" in err) == (2, True)
