@@ -177,9 +177,9 @@ class LocalGallery:
         """The id of the Subject that has this Template. Raises TemplateUnknown."""
         return self.store.read(lambda connection: templates.owner(connection, self._of, template_id))
 
-    def merge(self, subject_id: str, into: str, *, actor: str | By = "cli") -> int:
+    def merge(self, subject_id: str, into: str, *, create: bool = False, actor: str | By = "cli") -> int:
         """See `merges.merge`."""
-        return self._change(lambda change: merges.merge(change, subject_id, into), actor)
+        return self._change(lambda change: merges.merge(change, subject_id, into, create=create), actor)
 
     def undo_merge(self, number: int, *, actor: str | By = "cli") -> Subject:
         """See `merges.undo`."""

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from index import subjects, templates
@@ -35,12 +36,17 @@ class Merge:
         return str(self.merged[SUBJECT_ID])
 
 
-def merge(change: Change, subject_id: str, into: str) -> int:
+def merge(change: Change, subject_id: str, into: str, *, create: bool = False) -> int:
     """Give all that one Subject has to another, which stays as it is otherwise; the number that `undo` wants.
 
-    Raises SubjectUnknown, MergeImpossible.
+    create: the other one may be new. It is then made with the details and the expiry of the one that goes.
+    Raises SubjectUnknown, MergeImpossible, SubjectInvalid.
     """
     gone = subjects.require(change.connection, change.of, subject_id)
+    if create and subjects.find(change.connection, change.of, into) is None:
+        known = subjects.read(change.connection, change.of, subject_id)
+        expires = None if known.expires is None else datetime.fromisoformat(known.expires)
+        subjects.put(change, into, None, known.details, expires)
     kept = subjects.require(change.connection, change.of, into)
     if gone == kept:
         raise MergeImpossible("a Subject cannot be merged with itself", subject_id, "Name two.")

@@ -1,8 +1,6 @@
 """The routes of CompreFace, over our engine: see `app.compreface`. A key for one collection is served from that one."""
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
-from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Final
 
@@ -22,7 +20,7 @@ from app.security import Access, require
 from app.view import Read, Rule
 from faces.errors import FacesError
 from index.answers import Schema
-from index.errors import SubjectExists, SubjectUnknown, TemplateUnknown
+from index.errors import SubjectUnknown, TemplateUnknown
 from index.gallery import LocalGallery
 from index.identify import FoundFace, Identified
 from index.threshold import Threshold, decide
@@ -148,12 +146,10 @@ def add_subject(asked: _Subject, collection: CollectionDep, by: ByDep) -> Answer
 @router.put("/recognition/subjects/{subject}", dependencies=[_ENROL])
 def rename_subject(subject: _SubjectName, asked: _Subject, collection: CollectionDep, by: ByDep) -> Answer:
     """Ids stay for good, so a Subject of the new id takes all over: a new one, or one that is there already."""
-    known = collection.subject(subject)
-    if asked.subject != subject:
-        expires = None if known.expires is None else datetime.fromisoformat(known.expires)
-        with suppress(SubjectExists):
-            collection.put_subject(asked.subject, details=known.details, expires=expires, actor=by)
-        collection.merge(subject, asked.subject, actor=by)
+    if asked.subject == subject:
+        collection.subject(subject)  # or there is none
+    else:
+        collection.merge(subject, asked.subject, create=True, actor=by)
     return {"updated": True}
 
 

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -319,6 +320,22 @@ class TestMerging:
         for pair in (("ada", "zoe"), ("zoe", "ada")):
             with pytest.raises(SubjectUnknown):
                 gallery.merge(*pair)
+
+    def test_one_who_is_new_takes_over_what_was_known_and_when_it_ends(self, gallery):
+        self.fill(gallery)
+        gallery.merge("eve", "eva", create=True)
+        eva = gallery.subject("eva")
+        assert (eva.name, eva.details, eva.expires, eva.templates) == ("eva", DETAILS, NEW_YEAR.isoformat(), 2)
+        gallery.merge("eva", "ada", create=True)
+        assert (gallery.subject("ada").details, gallery.subject("ada").templates) == (SubjectDetails(), 3)
+        assert gallery.check() == []
+
+    def test_of_a_take_over_that_fails_nothing_is_left(self, gallery, monkeypatch):
+        self.fill(gallery)
+        monkeypatch.setattr("index.templates.move", Mock(side_effect=MergeImpossible("no", "eve", "Wait.")))
+        with pytest.raises(MergeImpossible):
+            gallery.merge("eve", "eva", create=True)
+        assert [subject.subject_id for subject in gallery.subjects(9)] == ["ada", "eve"]
 
     def test_who_was_merged_is_forgotten_with_the_subject_they_became(self, gallery, path):
         gallery.put_subject("eve-dropper", name="Evelyn Dropper")
