@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """0 takes a free one."""
-    threads: PositiveInt | None = None
+    threads: Annotated[int | None, Field(ge=1, le=1024)] = None
     """Cores that inference may use; None means all of this process."""
     device: Device = "auto"
     """Where the gallery is searched: `cpu`, `cuda`, or `auto`, which takes GPUs where faiss-gpu finds one."""

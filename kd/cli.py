@@ -13,7 +13,17 @@ from faces.detect import open_detector
 from faces.models import find_model, open_embedder
 from faces.space import Licence
 from kd.errors import RunsFailed
-from kd.options import DATA, FILE, FOLDER, NEW_FOLDER, adapt_config, adapting_options, run_config, training_options
+from kd.options import (
+    DATA,
+    FILE,
+    FOLDER,
+    NEW_FOLDER,
+    adapt_config,
+    adapting_options,
+    bounded,
+    run_config,
+    training_options,
+)
 
 
 @click.group(cls=Commands)
@@ -73,7 +83,7 @@ def teacher() -> None:
 
 @teacher.command(name="train")
 @click.argument("photos", nargs=-1, required=True, type=DATA)
-@click.option("--dim", default=128, show_default=True, type=click.IntRange(2), help="Length of its embedding.")
+@bounded("--dim", default=128, help="Length of its embedding.")
 @click.option("--keep-epochs", is_flag=True, help="Keep the weights after each epoch, for --epoch-teachers.")
 @training_options
 def train_teacher(photos: tuple[Path, ...], keep_epochs: bool, **settings: Any) -> None:
@@ -271,7 +281,7 @@ def compare_command(
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--dim", default=128, show_default=True, type=click.IntRange(2), help="Length of the embedding.")
+@bounded("--dim", default=128, help="Length of the embedding.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models(names: tuple[str, ...], dim: int, as_json: bool) -> None:
     """What each backbone, or each of NAMES, costs: parameters, MACs, FLOPs, milliseconds on one thread."""

@@ -40,18 +40,24 @@ _ABOVE_ZERO: Final = Finite(0, min_open=True)
 
 BOUNDS: Final[Mapping[str, click.ParamType[Any]]] = MappingProxyType(
     {
+        "batch": click.IntRange(2, 2**20),
         "clip": _ABOVE_ZERO,
         "decay": _SHARE,
+        "dim": click.IntRange(2, 2**13),
         "drop": Finite(0, 1, max_open=True),
         "ema": Finite(0, 1, max_open=True),
+        "epochs": click.IntRange(1, 10**6),
+        "hidden": click.IntRange(0, 2**16),
         "low_resolution": _SHARE,
         "margin_size": Finite(0, 10),  # the largest usual one is SphereFace's 4, a whole number that its loop counts to
         "mixup": _SHARE,
         "rate": _ABOVE_ZERO,
         "scale": _ABOVE_ZERO,
         "seed": _SEED,
-        "side": click.IntRange(32),
+        "side": click.IntRange(32, 1024),
+        "threads": click.IntRange(1, 1024),
         "view_seed": _SEED,
+        "views": click.IntRange(1, 10**6),
         "weight_decay": Finite(0),
     }
 )
@@ -72,7 +78,7 @@ class PhotosEach(click.ParamType[tuple[int, int | None]]):
         return int(first), int(last) if last else None if dash else int(first)
 
 
-def _bounded(flag: str, **given: Any) -> Callable[[Command], Command]:
+def bounded(flag: str, **given: Any) -> Callable[[Command], Command]:
     """The option of a setting in BOUNDS."""
     return click.option(flag, type=BOUNDS[flag.removeprefix("--").replace("-", "_")], show_default=True, **given)
 
@@ -84,13 +90,13 @@ _LEARNING: Final = (
         show_default=True,
         help="What the true class must win by: adaface, arcface, cosface, curricularface or sphereface.",
     ),
-    _bounded("--margin-size", help="Radians or cosine, as the margin has it; its usual one unless given."),
-    _bounded("--scale", default=32.0, help="What the cosines are multiplied by."),
+    bounded("--margin-size", help="Radians or cosine, as the margin has it; its usual one unless given."),
+    bounded("--scale", default=32.0, help="What the cosines are multiplied by."),
 )
 _NETWORK: Final = (
     click.option("--backbone", default="slimresnet", show_default=True, help="`kd models` lists them."),
     click.option("--width", default=1.0, show_default=True, help="Width multiplier of the backbone."),
-    _bounded("--side", default=96, help="Pixels of its crop."),
+    bounded("--side", default=96, help="Pixels of its crop."),
     click.option(
         "--init",
         type=FOLDER,
@@ -102,29 +108,23 @@ _HEAD: Final = (
     click.option(
         "--rows", default="features", show_default=True, help="What the head begins from: features or embedding."
     ),
-    click.option(
-        "--hidden",
-        default=512,
-        show_default=True,
-        type=click.IntRange(0),
-        help="Units between its layers; 0: one linear layer.",
-    ),
-    _bounded("--drop", default=0.1, help="Share of them that a step leaves out."),
+    bounded("--hidden", default=512, help="Units between its layers; 0: one linear layer."),
+    bounded("--drop", default=0.1, help="Share of them that a step leaves out."),
 )
 _VIEWING: Final = (
-    _bounded("--mixup", default=0.3, help="Share of blended views."),
-    _bounded("--low-resolution", default=0.0, help="Share shown at 14-56 px."),
+    bounded("--mixup", default=0.3, help="Share of blended views."),
+    bounded("--low-resolution", default=0.0, help="Share shown at 14-56 px."),
     click.option(
         "--photos-each", default="1-", show_default=True, type=PhotosEach(), help="Only people with FIRST-LAST photos."
     ),
-    _bounded("--view-seed", default=0, help="What the views follow from, beside the photo."),
+    bounded("--view-seed", default=0, help="What the views follow from, beside the photo."),
 )
 _OPTIMISING: Final = (
     click.option("--schedule", default="flat", show_default=True, help="flat (then falling), cosine, or step."),
-    _bounded("--decay", default=0.4, help="Last share of the steps in which flat falls to 0."),
-    _bounded("--weight-decay", default=0.05),
-    _bounded("--clip", default=5.0, help="Greatest norm of a gradient."),
-    _bounded("--ema", default=0.0, help="Decay of a moving average of the weights; 0: none."),
+    bounded("--decay", default=0.4, help="Last share of the steps in which flat falls to 0."),
+    bounded("--weight-decay", default=0.05),
+    bounded("--clip", default=5.0, help="Greatest norm of a gradient."),
+    bounded("--ema", default=0.0, help="Decay of a moving average of the weights; 0: none."),
     click.option("--bf16/--fp32", default=False, show_default=True, help="bf16 pays only where the processor has it."),
 )
 
@@ -134,26 +134,26 @@ def _amount(
 ) -> tuple[Callable[[Command], Command], ...]:
     """How much is shown, in which order, and how fast it is learnt from, by default."""
     return (
-        click.option("--views", default=views, show_default=True, type=click.IntRange(1), help="Views of a photo."),
+        bounded("--views", default=views, help="Views of a photo."),
         click.option(
             "--sampler",
             default=sampler,
             show_default=True,
             help="photos, class-uniform, superclass-uniform or half-balanced.",
         ),
-        click.option("--epochs", default=epochs, show_default=True, type=click.IntRange(1)),
-        click.option("--batch", default=batch, show_default=True, type=click.IntRange(2), help="Views of all ranks."),
-        _bounded("--rate", default=rate, help="Learning rate after the warm-up."),
+        bounded("--epochs", default=epochs),
+        bounded("--batch", default=batch, help="Views of all ranks."),
+        bounded("--rate", default=rate, help="Learning rate after the warm-up."),
     )
 
 
 _TO_TRAIN: Final = _amount(views=8, sampler="photos", epochs=60, batch=64, rate=4e-3)
 _TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=256, rate=3e-4)
 _RUNNING: Final = (
-    _bounded("--seed", default=0),
+    bounded("--seed", default=0),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
     click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
-    click.option("--threads", type=click.IntRange(1), help="Cores to use; all of them unless given."),
+    bounded("--threads", help="Cores to use; all of them unless given."),
 )
 
 

@@ -67,7 +67,8 @@ def test_a_gallery_must_be_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("port", 65_536), ("threads", 0), ("fpir", 1.0), ("fpir", 0.0), ("threshold", 2)]
+    ("name", "value"),
+    [("port", 65_536), ("threads", 0), ("threads", 2**31 - 1), ("fpir", 1.0), ("fpir", 0.0), ("threshold", 2)],
 )
 def test_a_bad_option_is_named_with_its_value(name, value):
     with pytest.raises(SettingsInvalid, match=f"--{name}: .*{value}"):

@@ -99,6 +99,8 @@ def test_a_wrong_word_is_one_line_and_exit_code_1(people, teacher, tmp_path, opt
         ("--decay", "-1"),
         ("--decay", "1.5"),
         ("--scale", "0"),
+        ("--side", "100000"),
+        ("--threads", "2147483647"),  # torch would try, and end the process
         ("--mixup", "nan"),
         ("--ema", "nan"),
         ("--margin-size", "nan"),
