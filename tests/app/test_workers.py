@@ -11,9 +11,9 @@ import pytest
 from app.batching import Stage
 from app.errors import DeadlinePassed, NotReady, WorkerLost, WorkerStuck
 from app.workers import Workers, _Worker, supervised
-from tests.app.parts import wait_until
+from tests.app.parts import PATIENCE, wait_until
 
-SECONDS = 30  # that a test waits for what must come
+SECONDS = PATIENCE
 
 
 class Clock:
