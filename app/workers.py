@@ -69,6 +69,8 @@ class Workers:
         self._spare: list[_Worker] = []
         """They made room for others, and are done. A new thread would have memory of its own to fill."""
         self._lost: list[_Worker] = []
+        self._threads: list[_Worker] = []
+        """Workers, those that made room, and the lost ones, as far as they have not ended."""
         self._lost_in_a_row = 0
         self._closed = False
         with self._changed:
@@ -154,10 +156,10 @@ class Workers:
             self._closed = True
             self._changed.notify_all()
             self._hired.notify_all()
-            workers = list(self._workers)
+            threads = [thread for thread in self._threads if thread not in self._lost]
         end = time.monotonic() + patience
-        for worker in workers:
-            worker.join(max(end - time.monotonic(), 0))
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0))
         with self._changed:
             left = [entry for worker in self._workers for entry in worker.running]
             left += [entry for line in self._lines.values() for entry in line.take_all()]
@@ -177,6 +179,7 @@ class Workers:
             else:
                 worker = _Worker(self._live)
                 worker.start()
+                self._threads = [thread for thread in self._threads if thread.is_alive()] + [worker]
             self._workers.add(worker)
 
     def _lose(self, worker: _Worker, kind: type[WorkerLost], what: str, value: object) -> None:

@@ -96,7 +96,7 @@ def held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleName
 
     def hold(images: list[Image]) -> list[list[Face]]:
         events.inside.set()
-        assert events.go_on.wait(30)
+        assert events.go_on.wait(parts.PATIENCE)
         return detect(images)
 
     monkeypatch.setattr(engine.stages.detector, "detect", hold)
@@ -121,5 +121,5 @@ def url(engine: Engine, settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=60) as made:
+    with httpx.Client(base_url=url, timeout=parts.PATIENCE) as made:
         yield made

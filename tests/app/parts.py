@@ -43,6 +43,8 @@ PROBES = {
 """People -> shades of them, none of which is enrolled."""
 RECORDED = ("load_model", "gate", "shadow", "swap", "rollback", "unload_model")
 TEACHER_THRESHOLD, STUDENT_THRESHOLD = 0.7, 0.8
+PATIENCE = 60.0
+"""Seconds that a test waits for what must come: a busy machine may stand still for some of them."""
 
 Colour = tuple[int, int, int]
 
@@ -127,7 +129,7 @@ def settings(gallery: Path, model: Path | None, **options: object) -> Settings:
     return Settings(gallery=gallery, model=model and str(model), threads=1, **options)
 
 
-def admission(room: int = 34, patience: float = 60.0) -> Admission:
+def admission(room: int = 34, patience: float = PATIENCE) -> Admission:
     return Admission(room, patience)
 
 
@@ -160,11 +162,11 @@ def served(app: FastAPI, drain: int = 30) -> Iterator[str]:
 def asking(url: str, data: bytes) -> "Iterator[Future[httpx.Response]]":
     """A request of another client's, under way while the block runs."""
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(httpx.post, f"{url}/identify", files={"image": data}, timeout=60)
+        yield pool.submit(httpx.post, f"{url}/identify", files={"image": data}, timeout=PATIENCE)
 
 
-def wait_until(holds, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
+def wait_until(holds) -> None:
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)

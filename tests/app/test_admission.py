@@ -10,8 +10,7 @@ from app.admission import Admission, Ticket
 from app.batching import Stage
 from app.errors import ClientGone, DeadlinePassed, Overloaded
 from app.workers import Workers
-
-SECONDS = 30
+from tests.app.parts import PATIENCE
 
 
 @pytest.fixture
@@ -22,16 +21,16 @@ def busy():
     def run(items):
         ran.extend(items)
         inside.set()
-        assert go_on.wait(SECONDS)
+        assert go_on.wait(PATIENCE)
         return items
 
     stage = Stage("test", run)
     workers = Workers([stage], 1)
     workers.submit(stage, "first")
-    assert inside.wait(SECONDS)
+    assert inside.wait(PATIENCE)
     yield SimpleNamespace(workers=workers, stage=stage, go_on=go_on, ran=ran)
     go_on.set()
-    workers.close(SECONDS)
+    workers.close(PATIENCE)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_a_deadline_goes_with_every_item(busy, elsewhere):
     asked = elsewhere(Ticket(0.0).result, busy.workers, busy.stage, 7)
     busy.go_on.set()
     with pytest.raises(DeadlinePassed):
-        asked.result(SECONDS)
+        asked.result(PATIENCE)
     assert busy.ran == ["first"]
 
 
@@ -84,12 +83,12 @@ def test_who_leaves_while_waiting_costs_nothing(busy, elsewhere):
     busy.workers.submit = noted
     ticket = Ticket(float("inf"))
     asked = elsewhere(ticket.result, busy.workers, busy.stage, 7)
-    assert submitted.wait(SECONDS)
+    assert submitted.wait(PATIENCE)
     ticket.cancel()
     with pytest.raises(ClientGone):
-        asked.result(SECONDS)
+        asked.result(PATIENCE)
     busy.go_on.set()
-    assert busy.workers.submit(busy.stage, "last").result(SECONDS) == "last"
+    assert busy.workers.submit(busy.stage, "last").result(PATIENCE) == "last"
     assert busy.ran == ["first", "last"]
 
 

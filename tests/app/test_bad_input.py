@@ -79,7 +79,7 @@ def small(engine):
     limits = ImageLimits(bytes=1000)
     with (
         parts.served(create_app(engine, admission=parts.admission(), limits=limits)) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, timeout=parts.PATIENCE) as client,
     ):
         yield client
 

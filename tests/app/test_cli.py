@@ -34,11 +34,11 @@ def test_serve_answers_says_where_and_stops_when_told(gallery_path, models, tmp_
     with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
         assert "2 subjects, 2 templates, model teacher" in server.announced[0]
         assert server.url.startswith("http://127.0.0.1:")
-        answer = httpx.post(f"{server.url}/identify", files={"image": photo(BLACK)})
+        answer = httpx.post(f"{server.url}/identify", files={"image": photo(BLACK)}, timeout=parts.PATIENCE)
         assert (answer.status_code, answer.json()["faces"]) == (200, [])
         assert server.process.stdout.readline().startswith("  curl -F image=@photo.jpg")
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(parts.PATIENCE) == 0
         assert "Traceback" not in server.log.read_text()
 
 
@@ -105,7 +105,7 @@ def test_beyond_loopback_a_key_is_asked_for_and_a_path_refused(gallery_path, mod
     with serving(tmp_path, *arguments) as server:
         assert "Warning" not in server.log.read_text()
         url = f"{server.url.replace('0.0.0.0', '127.0.0.1')}/v1/models/activate"  # noqa: S104
-        asked = {"json": {"model": str(models["student"])}}
+        asked = {"json": {"model": str(models["student"])}, "timeout": parts.PATIENCE}
         assert httpx.post(url, **asked).json()["error"]["code"] == "key_required"
         answer = httpx.post(url, **asked, headers={"authorization": f"Bearer {token}"})
         assert answer.json()["error"]["code"] == "path_refused"

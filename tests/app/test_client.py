@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +12,10 @@ import pytest
 
 from app.client import Client
 from app.errors import ServiceRefused, ServiceUnreachable
+from app.serve import bind, url_of
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, RED, photo
 from tests.app.test_openapi import document
-
-NOBODY = "http://127.0.0.1:9"
 
 
 def test_a_photo_is_given_by_path_or_as_bytes(url, tmp_path):
@@ -55,9 +54,9 @@ def test_an_error_of_the_service_keeps_its_code_status_sentence_and_id(url):
 
 
 def test_where_nobody_answers_the_address_is_named():
-    with Client(NOBODY) as client:
+    with closing(bind("127.0.0.1", 0)) as silent, Client(url_of(silent)) as client:
         assert not client.ready()
-        with pytest.raises(ServiceUnreachable, match=NOBODY):
+        with pytest.raises(ServiceUnreachable, match=url_of(silent)):
             client.models()
 
 

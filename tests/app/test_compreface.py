@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.compreface import similarity
+from app.ratelimit import Rate, RateLimit
+from app.security import Access
 from app.service import create_app
-from app.trust import trust_of
+from app.trust import Trust
 from faces.image import ImageLimits
 from index.errors import GalleryUnavailable
+from index.gallery import utc_now
 from index.keyring import Keyring
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
@@ -185,12 +188,14 @@ def counted(client, code, **options):
     return next(float(line.split()[1]) for line in lines if line.startswith(f'heirloom_errors_total{{code="{code}"}}'))
 
 
-def test_who_asks_too_often_is_told_when_to_come_back_and_counted(engine, settings, gallery_path):
-    rarely = settings.model_copy(update={"rate": 0.01, "burst": 1})
-    trust = trust_of(rarely, Keyring(engine.gallery.store), loopback=True, name="here")
+def test_who_asks_too_often_is_told_when_to_come_back_and_counted(engine, gallery_path):
+    """At once, by a clock that stands still."""
+    keyring, rarely = Keyring(engine.gallery.store), RateLimit(Rate(0.01, 1))
+    access = Access(keyring, open_allowed=True, rate=rarely, now=utc_now, ticks=lambda: 0.0)
+    trust = Trust(access, exposed=False)
     app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), trust=trust)
     key, audits = (parts.make_key(gallery_path, scope) for scope in ("enrol", "audit"))
-    with parts.served(app) as url, httpx.Client(base_url=url) as client:
+    with parts.served(app) as url, httpx.Client(base_url=url, timeout=parts.PATIENCE) as client:
         asked = [client.get("/api/v1/recognition/subjects", headers={"x-api-key": key}) for _ in range(2)]
         assert [(each.status_code, each.headers.get("retry-after")) for each in asked] == [(200, None), (429, "100")]
         assert counted(client, "rate_limited", headers={"x-api-key": audits}) == 1

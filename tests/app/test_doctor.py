@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app import doctor
+from app import doctor, machine
 from app.cli import main
 from app.doctor import of_clock, of_disk, of_keys, of_processor, of_search
 from app.machine import Disk, Processor
@@ -33,6 +33,7 @@ def examine(gallery_path, models, tmp_path, monkeypatch):
     """What `app doctor --json ARGUMENTS` finds, by check, and its exit code."""
     monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "open_detector", lambda **_: parts.SquareDetector())
+    monkeypatch.setattr(machine, "disk", lambda _: DISK)  # this machine's own may be full
 
     def run(*arguments, gallery=gallery_path, model=models["teacher"]):
         given = ["--gallery", gallery, "--model", model] if model else ["--gallery", gallery]

@@ -83,7 +83,9 @@ def test_a_strict_service_refuses_what_another_flags(settings, monkeypatch):
         open_engine(settings.model_copy(update={"guard": "strict"})) as engine,
         parts.served(create_app(engine, admission=parts.admission(), limits=ImageLimits())) as url,
     ):
-        response = httpx.post(f"{url}/v1/subjects/green/faces", files=files(photo(RED, side=200)), timeout=60)
+        response = httpx.post(
+            f"{url}/v1/subjects/green/faces", files=files(photo(RED, side=200)), timeout=parts.PATIENCE
+        )
     (rejected,) = response.json()["error"]["details"]["rejected"]
     assert rejected["reasons"] == ["blurred", "closer_to_another_subject"]
 

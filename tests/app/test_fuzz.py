@@ -35,7 +35,7 @@ def mutator():
 def ask(engine):
     """Send what was damaged in this way to the application, and judge the answer; its status."""
     app = create_app(engine, admission=parts.admission(), limits=LIMITS, paths_allowed=True)
-    with parts.served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with parts.served(app) as url, httpx.Client(base_url=url, timeout=parts.PATIENCE) as client:
 
         def asked(sent, seed):
             request = client.build_request(

@@ -134,6 +134,7 @@ def test_threads_that_made_room_are_hired_again(make):
         while begun is None:
             begun = service.begin(work)
         assert begun.result(SECONDS) == [10, 10, 20]
+        wait_until(lambda: service.workers._spare)  # it is answered before its thread is free
     assert len(threads) == 2
 
 
@@ -271,3 +272,25 @@ def test_what_was_begun_is_finished_when_the_service_stops(gate):
     gate.set()
     closing.join()
     assert (asked.result(0), waiting.result(0)) == ([10, 10], 20)
+
+
+def test_one_that_made_room_is_waited_for_when_the_service_stops(gate):
+    """A thread that ends later than the service would be taken for one that hangs."""
+    service, inside = Service(1), threading.Event()
+
+    def work(ticket):
+        service.workers.submit(service.first, 2)
+        return [*service.both(ticket), waits_for(gate, inside)(ticket)]
+
+    asked = service.begin(work)
+    assert inside.wait(SECONDS)
+    (other,) = service.workers._workers
+    closing = threading.Thread(target=service.workers.close, args=(SECONDS,))
+    closing.start()
+    other.join(SECONDS)
+    closing.join(0.2)
+    assert closing.is_alive()
+    gate.set()
+    closing.join(SECONDS)
+    assert asked.result(0) == [10, 10, "waited"]
+    assert [thread for thread in service.workers._threads if thread.is_alive()] == []

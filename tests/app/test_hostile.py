@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from tests.app.parts import RED, photo
+from tests.app.parts import PATIENCE, RED, photo
 
 pytestmark = pytest.mark.filterwarnings(  # Starlette leaves a part that never ends to the garbage collector
     "ignore:Exception ignored in.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning"
@@ -30,13 +30,13 @@ def say(url):
     host, port = url.removeprefix("http://").split(":")
 
     def said(sent):
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             with suppress(OSError):  # it may close at the first of many bytes
                 connection.sendall(sent)
             return received(connection)
 
     yield said
-    assert httpx.get(f"{url}/readyz").status_code == 200
+    assert httpx.get(f"{url}/readyz", timeout=PATIENCE).status_code == 200
 
 
 def received(connection):

@@ -48,7 +48,7 @@ def test_a_running_service_keeps_house(engine, gallery):
         parts.wait_until(lambda: ids(gallery) == ["green"])
         gallery.update_subject("green", expires=LONG_AGO)
         parts.wait_until(lambda: not ids(gallery))
-        assert httpx.get(f"{url}/v1/subjects").json()["subjects"] == []
+        assert httpx.get(f"{url}/v1/subjects", timeout=parts.PATIENCE).json()["subjects"] == []
 
 
 def test_what_fails_in_one_collection_does_not_stop_the_others(engine, gallery, monkeypatch, caplog):
@@ -92,7 +92,7 @@ def test_a_round_that_fails_is_logged_and_the_next_one_comes(engine, gallery, mo
                 await anyio.sleep(0.01)
 
     with anyio.from_thread.start_blocking_portal() as portal:
-        portal.start_task_soon(keep).result(timeout=30)
+        portal.start_task_soon(keep).result(timeout=parts.PATIENCE)
     assert caplog.text.count("housekeeping failed") == 2
 
 

@@ -12,6 +12,7 @@ from app.errors import Overloaded, RepeatRefused, RepeatTooEarly
 from app.idempotency import Once, Repeatable, Reply, fingerprint, response_of, scope_of
 from index.errors import GalleryUnavailable
 from index.repeats import KEPT_FOR
+from tests.app.parts import PATIENCE
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 FULL = GalleryUnavailable("database or disk is full", "people.heirloom", "Make room.")
@@ -101,12 +102,12 @@ def test_while_the_first_is_under_way_the_second_is_told_so(once):
 
     def slow():
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
         return Reply(201, "{}")
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(once.answer, REQUEST, slow)
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         with pytest.raises(RepeatTooEarly):
             once.answer(REQUEST, Act())
         assert not once.answer(Repeatable(REQUEST.scope, "two", "content"), Act()).replayed

@@ -111,7 +111,7 @@ def answered(engine, lines, gallery_path, settings):
         headers = {"authorization": f"Bearer {token}"} | content.pop("headers", {})
         trust = trust_of(settings, Keyring(engine.gallery.store), loopback=True, name="here")
         app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), trust=trust)
-        with parts.served(app) as url, httpx.Client(base_url=url) as client:
+        with parts.served(app) as url, httpx.Client(base_url=url, timeout=parts.PATIENCE) as client:
             client.request(*asked, headers=headers, **content)
         events = [json.loads(line) for line in stream.getvalue().splitlines()]
         return token, [event for event in events if not event["logger"].startswith("http")]

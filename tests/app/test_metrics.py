@@ -111,7 +111,7 @@ def test_whatever_callers_send_there_are_no_more_series(client):
 def test_errors_are_counted_by_their_code(client, read, held):
     client.post("/identify", files={"image": b"%PDF"})
     client.get("/nowhere")
-    with httpx.Client(base_url=client.base_url, headers={"host": "evil.test"}) as stranger:
+    with httpx.Client(base_url=client.base_url, headers={"host": "evil.test"}, timeout=parts.PATIENCE) as stranger:
         stranger.get("/healthz")
     for code in ("image_type_refused", "route_unknown", "host_refused"):
         assert read("heirloom_errors_total", code=code) == 1
@@ -127,7 +127,7 @@ def test_an_error_that_has_not_come_yet_is_counted_too(client):
 
 def test_who_found_no_room_is_counted(url, client, read, held):
     with parts.asking(url, photo(RED)) as asked:
-        assert held.inside.wait(30)
+        assert held.inside.wait(parts.PATIENCE)
         assert identify(client, RED).status_code == 503
         assert read("heirloom_errors_total", code="overloaded") == 1
         assert read("heirloom_queue_items", stage="look") == 0
@@ -231,9 +231,12 @@ def test_with_keys_it_takes_one_with_the_scope_audit_for_all_collections(client,
 
 
 def test_app_serve_counts_stages_and_requests_in_one_place(gallery_path, models, tmp_path):
-    with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
-        assert httpx.post(f"{server.url}/identify", files={"image": photo(BLACK)}, timeout=60).status_code == 200
-        told = httpx.get(f"{server.url}/metrics").text.splitlines()
+    with (
+        serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server,
+        httpx.Client(base_url=server.url, timeout=parts.PATIENCE) as client,
+    ):
+        assert identify(client, BLACK).status_code == 200
+        told = client.get("/metrics").text.splitlines()
     assert 'heirloom_http_requests_total{method="POST",route="/identify",status="200"} 1.0' in told
     assert 'heirloom_stage_seconds_count{stage="decode"} 1.0' in told
     assert 'heirloom_batch_items_count{stage="look"} 1.0' in told

@@ -118,7 +118,7 @@ def test_a_request_of_another_shape_is_refused(client, body):
 
 def test_beyond_loopback_a_model_is_a_name_never_a_path(engine, models):
     app = create_app(engine, admission=parts.admission(), limits=ImageLimits(), paths_allowed=False)
-    with parts.served(app) as url, httpx.Client(base_url=url) as client:
+    with parts.served(app) as url, httpx.Client(base_url=url, timeout=parts.PATIENCE) as client:
         for path in (models["student"], "onnx:/etc/passwd", "../models", "."):
             response = activate(client, path)
             assert (response.status_code, response.json()["error"]["code"]) == (403, "path_refused")

@@ -106,7 +106,8 @@ def caller(proxied, certificate):
     context = ssl.create_default_context(cafile=certificate / "fullchain.pem")
 
     def ask(method, path, *, address="127.0.0.1", name=NAME, headers=None, **content):
-        with httpx.Client(transport=httpx.HTTPTransport(verify=context, local_address=address)) as client:
+        transport = httpx.HTTPTransport(verify=context, local_address=address)
+        with httpx.Client(transport=transport, timeout=parts.PATIENCE) as client:
             sent = {"host": name} | (headers or {})
             url = f"https://127.0.0.1:{proxied}{path}"
             return client.request(method, url, headers=sent, extensions={"sni_hostname": name}, **content)
@@ -162,7 +163,7 @@ def test_the_figures_are_not_for_those_outside_key_or_not(caller, gallery_path, 
 
 
 def test_what_comes_without_tls_is_not_served(proxied):
-    answer = httpx.get(f"http://127.0.0.1:{proxied}/healthz")
+    answer = httpx.get(f"http://127.0.0.1:{proxied}/healthz", timeout=parts.PATIENCE)
     assert answer.status_code == 400
     assert "ok" not in answer.text
 

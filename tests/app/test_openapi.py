@@ -80,7 +80,7 @@ def test_whatever_is_sent_the_service_answers_as_documented(locked, operation):
     def check(case):
         case.headers.pop("x-timeout", None)  # in too short a time there is no answer but 503, which counts as a failure
         excluded = [positive_data_acceptance, ignored_auth]  # random bytes are no photo, and our key is not made up
-        case.call_and_validate(url, headers={"x-api-key": token}, excluded_checks=excluded)
+        case.call_and_validate(url, headers={"x-api-key": token}, excluded_checks=excluded, timeout=parts.PATIENCE)
 
     check()
 

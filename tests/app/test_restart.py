@@ -67,9 +67,9 @@ def test_a_model_that_outvotes_a_swap_has_none_before_it(start, models):
         start(models["teacher"], forget_swap=True, back=True)
 
 
-def test_another_model_on_the_command_line_outvotes_a_swap_for_good(start, models):
+def test_another_model_on_the_command_line_outvotes_a_swap_for_good(start, models, tmp_path):
     start(models["teacher"], swap_to=models["student"])
-    other = parts.write_model(models["teacher"].with_name("other"), noise=0.01)
+    other = parts.write_model(tmp_path / "other", noise=0.01)
     assert start(other) == "other"
     assert start(models["teacher"]) == "teacher"
 
@@ -136,7 +136,7 @@ def test_killed_in_a_swap_it_comes_back_with_the_old_model_before_the_choice_is_
     ):
         with pytest.raises(ServiceUnreachable):
             client.activate(str(models["student"]))
-        assert server.process.wait(30) == -signal.SIGKILL
+        assert server.process.wait(parts.PATIENCE) == -signal.SIGKILL
     swapped, not_yet = ("student", "teacher"), ("teacher", None)
     assert models_after_a_restart(tmp_path, arguments) == (swapped if moment in STORED else not_yet)
 
@@ -151,7 +151,7 @@ def test_killed_on_the_way_back_too(gallery_path, models, tmp_path, moment):
         client.activate(str(models["student"]))
         with pytest.raises(ServiceUnreachable):
             client.roll_back()
-        assert server.process.wait(30) == -signal.SIGKILL
+        assert server.process.wait(parts.PATIENCE) == -signal.SIGKILL
     back, not_yet = ("teacher", "student"), ("student", "teacher")
     assert models_after_a_restart(tmp_path, arguments) == (back if moment in STORED else not_yet)
 
@@ -167,7 +167,7 @@ def test_killed_at_the_gate_it_comes_back_with_the_model_that_answered_and_measu
     with dying as server, Client(server.url) as client:
         with pytest.raises(ServiceUnreachable):
             client.gate(str(models["student"]), [("red", probe)])
-        assert server.process.wait(30) == -signal.SIGKILL
+        assert server.process.wait(parts.PATIENCE) == -signal.SIGKILL
     assert models_after_a_restart(tmp_path, arguments) == ("teacher", None)
     with serving(tmp_path, *arguments) as server, Client(server.url) as client:
         assert [each.gate for each in client.load(str(models["student"])).loaded] == [None]

@@ -159,13 +159,13 @@ def test_without_room_photos_are_dropped_and_nobody_waits(engine, shadow, candid
     def slow(*arguments, **options):
         if threading.current_thread().name == "shadow":
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(parts.PATIENCE)
         return search(*arguments, **options)
 
     monkeypatch.setattr(engine.gallery, "search", slow)
     shadow.start(candidate, engine.switch.models.active, 1.0)
     offer(shadow, engine, photo(RED))
-    assert begun.wait(30)
+    assert begun.wait(parts.PATIENCE)
     offer(shadow, engine, photo(RED), times=20)
     assert shadow.watch.dropped == 13  # eight are under way or wait
     go_on.set()

@@ -1,5 +1,6 @@
 """The stages that requests share: each has its own rows back, and no run holds Crops for two models."""
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,6 @@ from faces.image import read_image
 from tests.app import parts
 from tests.app.parts import BLUE, GREEN, RED, photo
 
-SECONDS = 30
 COLOURS = (RED, GREEN, BLUE)
 
 
@@ -38,12 +38,12 @@ def together(engine, held):
     def together(calls):
         with ThreadPoolExecutor(len(calls) + 1) as pool:
             looked = pool.submit(stages_of(engine, engine.switch.models.active).look, lambda: read_image(photo(RED)))
-            assert held.inside.wait(SECONDS)
+            assert held.inside.wait(parts.PATIENCE)
             asked = [pool.submit(call) for call in calls]
             parts.wait_until(lambda: engine.stages.workers.waiting(engine.stages.embedding) == len(calls))
             held.go_on.set()
-            looked.result(SECONDS)
-            return [each.result(SECONDS) for each in asked]
+            looked.result(parts.PATIENCE)
+            return [each.result(parts.PATIENCE) for each in asked]
 
     return together
 
@@ -104,29 +104,31 @@ def test_probes_of_several_requests_are_searched_together_as_far_as_they_ask_for
 def test_swaps_amid_batches_never_mix_two_models(settings, models, monkeypatch):
     """Every answer is that which its model alone would have given, whatever was swapped while it waited."""
     monkeypatch.setattr("app.engine.open_detector", lambda **_: parts.SquareDetector())
-    stop = threading.Event()
+    stop, both = threading.Event(), {"teacher", "student"}
     with open_engine(settings) as engine, ThreadPoolExecutor(9) as pool:
         engine.switch.activate(str(models["student"]))
-        scores = {}
+        scores, seen = {}, []
         for active in (engine.switch.models.active, engine.switch.models.previous):
             near = engine.gallery.search(active.embedder.embed(crops_of(COLOURS)), 1, space=active.embedder.space)
             scores[active.card.name] = [found[0].score for found in near]
 
         def ask(_):
-            seen = []
-            for _ in range(15):
+            for asked in itertools.count():
+                if stop.is_set() or (asked >= 15 and both <= set(seen)):
+                    break
                 answered = engine.identify(lambda: photo(*COLOURS), 1, parts.ticket())
                 got = [face.candidates[0].score for face in answered.found.faces]
                 np.testing.assert_allclose(got, scores[answered.active.card.name], atol=1e-5)
                 seen.append(answered.active.card.name)
-            return seen
 
         def swap():
             while not stop.is_set():
                 engine.switch.roll_back()
 
         swapping = pool.submit(swap)
-        seen = [name for names in pool.map(ask, range(8)) for name in names]
-        stop.set()
-        swapping.result(SECONDS)
-    assert set(seen) == {"teacher", "student"}
+        try:
+            list(pool.map(ask, range(8), timeout=parts.PATIENCE))
+        finally:
+            stop.set()
+        swapping.result(parts.PATIENCE)
+    assert set(seen) == both

@@ -15,7 +15,7 @@ from app.serve import Lingering, protocol
 from app.service import create_app
 from faces.image import ImageLimits
 from tests.app import parts
-from tests.app.hanging import HEIGHT
+from tests.app.hanging import HEIGHT, STUCK
 from tests.app.parts import RED, photo
 from tests.app.programs import serving
 
@@ -24,12 +24,16 @@ UNIT = Path(__file__).parents[2] / "deploy" / "heirloom.service"
 
 def in_flight(url):
     """Requests whose headers have arrived, and that are not answered."""
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=parts.PATIENCE).text.splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("heirloom_http_requests_in_flight ")))
 
 
-def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(gallery_path, models, tmp_path):
+def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(
+    gallery_path, models, tmp_path, monkeypatch
+):
     """As under systemd or Docker. The request has begun: its headers are there, and half of its body."""
+    for patience in ("UPLOAD_SECONDS", "DRAIN"):
+        monkeypatch.setenv(f"HEIRLOOM_{patience}", "60")
     with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
         told = threading.Event()
 
@@ -43,10 +47,10 @@ def test_at_sigterm_a_request_in_flight_is_answered_and_the_service_ends_with_0(
             yield data[20:] + b"\r\n--x--\r\n"
 
         headers = {"content-type": "multipart/form-data; boundary=x"}
-        answer = httpx.post(f"{server.url}/identify", content=body(), headers=headers, timeout=60)
+        answer = httpx.post(f"{server.url}/identify", content=body(), headers=headers, timeout=parts.PATIENCE)
         assert told.is_set()
         assert (answer.status_code, answer.json()["image"]) == (200, {"width": 40, "height": 40})
-        assert server.process.wait(60) == 0
+        assert server.process.wait(parts.PATIENCE) == 0
         assert "Traceback" not in server.log.read_text()
 
 
@@ -57,9 +61,9 @@ def test_a_photo_that_does_not_end_is_left_after_the_time_to_drain(gallery_path,
         serving(tmp_path, *arguments, program=("tests.app.hanging",)) as server,
         parts.asking(server.url, photo(RED, side=HEIGHT)) as answer,
     ):
-        parts.wait_until(lambda: in_flight(server.url) == 2)
+        parts.wait_until(lambda: STUCK in server.log.read_text())
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 1
+        assert server.process.wait(parts.PATIENCE) == 1
         assert answer.exception() is not None or answer.result().status_code >= 500
         assert "are left: 1" in server.log.read_text()
 
@@ -68,8 +72,8 @@ def test_who_is_not_answered_in_time_is_told_so_in_the_shape_of_every_error(engi
     app = create_app(engine, admission=parts.admission(), limits=ImageLimits())
     with ThreadPoolExecutor(1) as pool:
         with parts.served(app, drain=0) as url:
-            asked = pool.submit(httpx.post, f"{url}/identify", files={"image": photo(RED)}, timeout=60)
-            assert held.inside.wait(30)
+            asked = pool.submit(httpx.post, f"{url}/identify", files={"image": photo(RED)}, timeout=parts.PATIENCE)
+            assert held.inside.wait(parts.PATIENCE)
         answer = asked.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
@@ -78,13 +82,14 @@ def test_who_is_not_answered_in_time_is_told_so_in_the_shape_of_every_error(engi
 def test_a_service_that_lingers_is_not_ready_but_answers(gallery_path, models, tmp_path, monkeypatch):
     monkeypatch.setenv("HEIRLOOM_LINGER", "600")
     with serving(tmp_path, "--gallery", gallery_path, "--model", models["teacher"]) as server:
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
-        server.process.send_signal(signal.SIGTERM)
-        parts.wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
-        assert httpx.post(f"{server.url}/identify", files={"image": photo(RED)}, timeout=60).status_code == 200
+        with httpx.Client(base_url=server.url, timeout=parts.PATIENCE) as client:
+            assert client.get("/readyz").status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            parts.wait_until(lambda: client.get("/readyz").status_code == 503)
+            assert client.get("/healthz").status_code == 200
+            assert client.post("/identify", files={"image": photo(RED)}).status_code == 200
         server.process.send_signal(signal.SIGTERM)  # the second one is obeyed at once
-        assert server.process.wait(60) == 0
+        assert server.process.wait(parts.PATIENCE) == 0
 
 
 def test_the_time_to_linger_ends_by_itself(engine):
@@ -114,7 +119,7 @@ def test_systemd_understands_the_unit(tmp_path):
 def listens(url):
     host, port = url.removeprefix("http://").split(":")
     try:
-        httpx.get(f"http://{host}:{port}/healthz", timeout=5)
+        httpx.get(f"http://{host}:{port}/healthz", timeout=parts.PATIENCE)
     except httpx.TransportError:
         return False
     return True

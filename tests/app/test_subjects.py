@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.app.parts import RED, photo
+from tests.app.parts import PATIENCE, RED, photo
 
 ADA = {
     "subject_id": "ada",
@@ -70,7 +70,7 @@ def test_what_is_not_given_stays(client):
 
 
 def test_changes_sent_at_once_are_both_kept(client, gallery, monkeypatch):
-    both, update = threading.Barrier(2, timeout=30), gallery.update_subject
+    both, update = threading.Barrier(2, timeout=PATIENCE), gallery.update_subject
 
     def together(*arguments, **options):
         both.wait()

@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import NoPreviousModel, SwapInProgress
 from app.swap import Active, Deciding, Switch
+from tests.app.parts import PATIENCE
 
 
 def active(name):
@@ -113,13 +114,13 @@ def test_a_second_swap_is_refused_while_the_first_has_not_finished_and_readers_d
 
     def slow(name):
         loading.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         return active(name)
 
     made = switch(slow)
     first = threading.Thread(target=made.activate, args=("student",))
     first.start()
-    assert loading.wait(10)
+    assert loading.wait(PATIENCE)
     with pytest.raises(SwapInProgress):
         made.activate("other")
     with pytest.raises(SwapInProgress):

@@ -23,9 +23,8 @@ class Span:
     model_id: str
 
 
-def ask(url, stop):
-    """Answers until told to stop: when, by which model; each is checked for agreement within itself."""
-    spans = []
+def ask(url, stop, spans):
+    """Note answers until told to stop: when, by which model; each is checked for agreement within itself."""
     with Client(url) as client:
         while not stop.is_set():
             began = time.monotonic()
@@ -35,17 +34,21 @@ def ask(url, stop):
             expected = {"teacher": parts.TEACHER_THRESHOLD, "student": parts.STUDENT_THRESHOLD}[answer.model.name]
             assert {face.decision.threshold for face in answer.faces} == {expected}
             assert {face.decision.model_id for face in answer.faces} == {answer.model.model_id}
-    return spans
 
 
-def swap_back_and_forth(client, swaps, student):
-    """Swaps by name, by way back and by id, in turn: when, to which model. Now and then the other one is watched."""
+def swap_back_and_forth(client, swaps, student, answers):
+    """Swaps by name, by way back and by id, in turn: when, to which model. Now and then the other one is watched.
+
+    Each of the first two waits until somebody was answered by the model before it; the others wait for nobody.
+    """
     teacher = client.models().active.model_id
     spans = [Span(0, 0, teacher)]
     ways = [lambda: client.activate(str(student)), client.roll_back, client.roll_back, lambda: client.activate(teacher)]
     for i in range(swaps):
         if i % 10 == 4:
             client.shadow(str(student), 0.5)
+        if i < 2:
+            parts.wait_until(lambda: spans[-1].model_id in {answer.model_id for answer in answers})
         began = time.monotonic()
         answer = ways[i % 4]()
         spans.append(Span(began, time.monotonic(), answer.active.model_id))
@@ -64,14 +67,15 @@ def may_answer(answer, swaps):
 
 @pytest.mark.parametrize("swaps", [60, pytest.param(500, marks=pytest.mark.nightly)])
 def test_no_request_fails_and_each_names_a_model_that_was_active_and_that_models_threshold(url, models, swaps):
-    stop = threading.Event()
+    stop, answers = threading.Event(), []
     with ThreadPoolExecutor(CLIENTS) as pool, Client(url) as client:
-        asking = [pool.submit(ask, url, stop) for _ in range(CLIENTS)]
+        asking = [pool.submit(ask, url, stop, answers) for _ in range(CLIENTS)]
         try:
-            spans = swap_back_and_forth(client, swaps, models["student"])
+            spans = swap_back_and_forth(client, swaps, models["student"], answers)
         finally:
             stop.set()
-        answers = [answer for each in asking for answer in each.result()]
+        for each in asking:
+            each.result()
     teacher, student = (parts.model_id(models[name]) for name in ("teacher", "student"))
     assert [span.model_id for span in spans[1:]] == [(student, teacher)[i % 2] for i in range(swaps)]
     assert {answer.model_id for answer in answers} == {teacher, student}

@@ -60,7 +60,8 @@ def test_what_changes_the_gallery_is_recorded_with_its_request(client, gallery, 
     assert "Ada" not in json.dumps([row.body for row in found])
 
 
-def test_the_log_is_listed_in_pages_and_its_chain_is_checked(client):
+def test_the_log_is_listed_in_pages_and_its_chain_is_checked(client, monkeypatch):
+    monkeypatch.setattr("app.trail._SOON", parts.PATIENCE)  # however slow the disk is
     for _ in range(3):
         client.post("/identify", files={"image": photo(RED)})
     first = client.get("/v1/audit", params={"limit": 2, "subject_id": "red", "action": "identify"}).json()
@@ -106,21 +107,21 @@ def test_enrolments_that_wait_for_the_disk_keep_no_worker_from_a_search(url, gal
 
     def hold(_connection):
         inside.set()
-        assert go_on.wait(60)
+        assert go_on.wait(parts.PATIENCE)
 
     def enrol(subject_id):
         files = {"images": photo(BLUE)}
-        return httpx.post(f"{url}/v1/subjects/{subject_id}/faces", files=files, timeout=60)
+        return httpx.post(f"{url}/v1/subjects/{subject_id}/faces", files=files, timeout=parts.PATIENCE)
 
-    httpx.post(f"{url}/v1/subjects", json={"subject_id": "ada"}).raise_for_status()
+    httpx.post(f"{url}/v1/subjects", json={"subject_id": "ada"}, timeout=parts.PATIENCE).raise_for_status()
     gallery.store._writer.submit_alone(hold)
-    assert inside.wait(60)
+    assert inside.wait(parts.PATIENCE)
     with ThreadPoolExecutor(2) as pool:
         enrolled = [pool.submit(enrol, subject_id) for subject_id in ("ada", "red")]
         try:
             parts.wait_until(lambda: gallery.store._writer._tasks.qsize() == 2)
-            assert httpx.post(f"{url}/identify", files={"image": photo(RED)}, timeout=60).status_code == 200
+            assert httpx.post(f"{url}/identify", files={"image": photo(RED)}, timeout=parts.PATIENCE).status_code == 200
             assert not any(each.done() for each in enrolled)
         finally:
             go_on.set()
-        assert [each.result(60).status_code for each in enrolled] == [201, 201]
+        assert [each.result(parts.PATIENCE).status_code for each in enrolled] == [201, 201]

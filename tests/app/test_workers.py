@@ -11,9 +11,9 @@ import pytest
 from app.batching import Stage
 from app.errors import DeadlinePassed, NotReady, WorkerLost, WorkerStuck
 from app.workers import Workers, _Worker, supervised
-from tests.app.parts import wait_until
+from tests.app.parts import PATIENCE, wait_until
 
-SECONDS = 30  # that a test waits for what must come
+SECONDS = PATIENCE
 
 
 class Clock:
@@ -271,11 +271,13 @@ class TestWorkers:
         assert made.submit(3).result(SECONDS) == 30
 
     def test_what_was_answered_before_its_worker_hangs_stays_answered(self, make):
-        clock, hang, inside, first = Clock(), threading.Event(), threading.Event(), threading.Event()
+        clock, hang, inside = Clock(), threading.Event(), threading.Event()
+        begun, together = threading.Event(), threading.Event()
 
         def run(items):
             if items == [0]:
-                assert first.wait(SECONDS)
+                begun.set()
+                assert together.wait(SECONDS)
             elif len(items) > 1:
                 raise ValueError("together they cannot be run")
             elif items == [2]:
@@ -284,8 +286,10 @@ class TestWorkers:
             return tenfold(items)
 
         made = make(run, limit=8, clock=clock, stuck_after=60)
-        futures = [made.submit(item) for item in (0, 1, 2, 3)]
-        first.set()
+        futures = [made.submit(0)]
+        assert begun.wait(SECONDS)
+        futures += [made.submit(item) for item in (1, 2, 3)]
+        together.set()
         assert inside.wait(SECONDS)
         clock.now = 61
         made.supervise()
@@ -337,6 +341,7 @@ class TestWorkers:
             return items
 
         made = make(run)
+        (dying,) = made.workers._workers
         with monkeypatch.context() as patch:
             patch.setattr(_Worker, "start", refuse)
             patch.setattr(threading, "excepthook", lambda _: None)
@@ -345,6 +350,7 @@ class TestWorkers:
             future = made.submit(1)
             with pytest.raises(RuntimeError):
                 made.supervise()
+            dying.join(SECONDS)  # its last words are for the hook above
         made.supervise()
         assert future.result(SECONDS) == 1
 
