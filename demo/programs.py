@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _START: Final = 120.0  # seconds that the service may take until it listens, and to finish when told to stop
-_READY: Final = re.compile(r"^Ready: (http://\S+)$", re.MULTILINE)
+_READY: Final = re.compile(r"^Ready: (http://\S+)\n", re.MULTILINE)
 
 
 class ProgramFailed(Exception):

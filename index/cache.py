@@ -57,6 +57,7 @@ class Cache:
         self._files = SnapshotFiles(truth.path, truth.store_id, collection)
         self._refreshing, self._compacting = threading.Lock(), threading.Lock()
         self._worker: threading.Thread | None = None
+        self._waking, self._working = threading.Lock(), False
         self._closed = False
         self._approximate = approximate.Approximate(truth.engine)
         self._approximate_from: int | None = None  # Templates
@@ -153,7 +154,7 @@ class Cache:
         self._snapshot = self._truth.read(self._after)
         if self._snapshot is not before:
             self._heed_settings()
-            if plan(self._snapshot, due(self._snapshot)) or self._uncoded():
+            if self._is_due():
                 self._compact_soon()
 
     def _heed_settings(self) -> None:
@@ -231,11 +232,18 @@ class Cache:
 
     # In the background.
 
+    def _is_due(self) -> bool:
+        """Whether there is work for the background."""
+        return bool(plan(self._snapshot, due(self._snapshot)) or self._uncoded())
+
     def _compact_soon(self) -> None:
-        if self._closed or (self._worker is not None and self._worker.is_alive()):
-            return
-        self._worker = threading.Thread(target=self._work, name=f"compaction of {self._truth.path.name}", daemon=True)
-        self._worker.start()
+        with self._waking:
+            if self._closed or self._working:
+                return
+            self._working = True
+            name = f"compaction of {self._truth.path.name}"
+            self._worker = threading.Thread(target=self._work, name=name, daemon=True)
+            self._worker.start()
 
     def _work(self) -> None:
         try:
@@ -244,10 +252,20 @@ class Cache:
                     self._lay_out(due(self._snapshot))
                     self._save()
                 self._approximate.prepare(self._uncoded(), lambda: not self._closed)
-                if not plan(self._snapshot, due(self._snapshot)) and not self._uncoded():
+                if not self._goes_on():
                     return
         except FacesError as error:
+            self._working = False
             _LOG.warning("compaction stopped, and is tried again after the next write: %s", error)
+        except BaseException:
+            self._working = False
+            raise
+
+    def _goes_on(self) -> bool:
+        """A look and what follows from it, in one: whoever has work then finds a worker or none, not one that ends."""
+        with self._waking:
+            self._working = self._is_due()
+            return self._working
 
     def _lay_out(self, rule: Rule) -> None:
         while todo := plan(before := self._snapshot, rule):

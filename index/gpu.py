@@ -148,10 +148,14 @@ class Owner:
         future: Future[T] = Future()
 
         def run() -> None:
+            nonlocal job
             try:
-                future.set_result(job())
+                result = job()
             except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
                 future.set_exception(error)
+            else:
+                del job  # else the thread keeps what was searched, deleted or not, until its next job
+                future.set_result(result)
 
         self._jobs.put(run)
         return future

@@ -10,6 +10,7 @@ from typing import Any, Final
 from install import pins
 
 AUDITED: Final = ("dev", "demo", "gpu")  # with what they include, every lock
+PATIENCE: Final = 600.0  # seconds for all answers
 
 
 def audit(lines: list[str]) -> list[dict[str, Any]]:
@@ -19,7 +20,10 @@ def audit(lines: list[str]) -> list[dict[str, Any]]:
         wanted.write_text("\n".join(lines))
         program = [sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps", "--progress-spinner", "off"]
         command = [*program, "--format", "json", "--output", str(answer), "--requirement", str(wanted)]
-        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            sys.exit(f"Not audited: PyPI did not answer for all packages within {PATIENCE:.0f} s")
         if not answer.is_file():
             sys.exit(f"Not audited: {(done.stderr.strip().splitlines() or ['pip-audit did not answer'])[-1]}")
         found: list[dict[str, Any]] = json.loads(answer.read_text())["dependencies"]

@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
 UNRESOLVED = ("--no-deps", "--no-build-isolation")
 """No resolver, so that facenet-pytorch's old pins do not count, and no build tools but those of build.txt."""
+PATIENCE = {"PIP_DEFAULT_TIMEOUT": "60", "PIP_RETRIES": "10"}
+"""Seconds that pip waits for the next byte, and attempts, unless the surroundings say otherwise: a mirror that has to
+fetch a large file first may not answer within pip's own 15 seconds."""
 MB = 1_000_000
 
 
@@ -85,7 +88,7 @@ def size(folder: Path) -> int:
 
 
 def run(command: list[str]) -> None:
-    code = subprocess.call(command)  # noqa: S603 - pip, with our own locks
+    code = subprocess.call(command, env={**PATIENCE, **os.environ})  # noqa: S603 - pip, with our own locks
     if code:
         sys.exit(f"Set-up stopped: pip ended with exit code {code}, its reason stands above. Run it again to go on.")
 

@@ -1,6 +1,7 @@
 """Fixtures that every package's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ settings.register_profile("same", settings.get_profile("fresh"), derandomize=Tru
 settings.load_profile("same")
 
 SHARED = Path(os.environ.get("HEIRLOOM_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """Whoever the tests speak to is on this machine, where a proxy that the surroundings name does not reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -75,13 +75,19 @@ def test_progress_off_a_terminal_is_a_line_a_minute_and_one_at_the_end(capsys: p
 
 def test_progress_says_where_it_stood_when_the_work_failed(capsys: pytest.CaptureFixture[str]):
     def fail_after_seven() -> None:
-        with progress("photos", None) as advance:
+        with progress_lines("photos", None, clock=lambda: 0.0) as advance:
             advance(7)
             raise ModelUnknown("no such Model", "zoe", "Choose another.")
 
     with pytest.raises(ModelUnknown):
         fail_after_seven()
     assert capsys.readouterr().err.startswith("photos: 7, 0 s")
+
+
+def test_what_is_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
+    with progress("photos", 9) as advance:
+        advance(9)
+    assert capsys.readouterr().err.startswith("photos: 9 of 9, ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,3 +38,9 @@ def test_no_answer_is_not_taken_for_a_good_one(said) -> None:
     printed, code = said(UNKNOWN)
     assert printed == "Audit: of 1 packages 0 have known vulnerabilities; PyPI did not answer for 1.\n"
     assert code == 0
+
+
+def test_it_does_not_wait_for_pypi_forever(audit: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PATIENCE", 0.0)
+    with pytest.raises(SystemExit, match="Not audited: PyPI did not answer"):
+        audit.audit(["one==1"])

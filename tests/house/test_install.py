@@ -73,6 +73,21 @@ def test_a_failed_set_up_is_not_remembered(
     assert list((tmp_path / "env").iterdir()) == []
 
 
+@pytest.mark.parametrize(("given", "waits"), [(None, "60"), ("5", "5")])
+def test_pip_is_patient_unless_told_otherwise(
+    install: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    given: str | None,
+    waits: str,
+) -> None:
+    monkeypatch.delenv("PIP_DEFAULT_TIMEOUT", raising=False)
+    if given:
+        monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", given)
+    install.run([sys.executable, "-c", "import os; print(os.environ['PIP_DEFAULT_TIMEOUT'])"])
+    assert capfd.readouterr().out == f"{waits}\n"
+
+
 def test_an_old_python_is_told_what_to_do(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     with pytest.raises(SystemExit, match=r"Python 3\.11 or newer is needed; .* is 3\.9\. .*make PYTHON="):

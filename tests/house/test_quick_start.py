@@ -1,6 +1,7 @@
 """The commands of the README and of docs/operate.md, run in their order on two portraits."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,18 +9,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image, ImageOps
 
 from app.schemas import IdentifyAnswer
 from demo.photos import PORTRAITS
-from tests.house.commands import commands
-from tests.ports import unused_port
+from tests.house.commands import at_any_time, commands
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("app", "index")
-PATIENCE = 60.0  # seconds until the service listens
+PATIENCE = 300.0  # seconds until the service listens, and until it has stopped
+WRITTEN = "http://127.0.0.1:8000"  # where it listens in the pages
 
 
 class Reader:
@@ -27,22 +27,23 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = unused_port()
-        url = f"http://127.0.0.1:{self.port}"
-        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "HEIRLOOM_PORT": str(self.port), "HEIRLOOM_URL": url}
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "HEIRLOOM_PORT": "0"}  # the system finds a free one
+        self.url = ""
         self.service: subprocess.Popen[bytes] | None = None
 
     def type(self, words: list[str]) -> str:
         """What a command prints; a service is started and left running. Fails when the command does."""
+        words = at_any_time(words)
         command = [sys.executable, "-m", f"{words[0]}.cli", *words[1:]] if words[0] in PROGRAMS else words
         if words[0] == "python":
             command = [sys.executable, *words[1:]]
         if words[0] == "curl":
-            command = [word.replace("8000", str(self.port)) for word in ["curl", "--silent", *words[1:]]]
+            command = [word.replace(WRITTEN, self.url) for word in ["curl", "--silent", *words[1:]]]
         if words[0] == "export":
             return self._export(words)
         if words[:2] == ["app", "serve"]:
-            self.service = subprocess.Popen(command, cwd=self.folder, env=self.environment)
+            with (self.folder / "service.log").open("w") as log:
+                self.service = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
             self._wait_until_ready()
             return ""
         done = subprocess.run(
@@ -63,15 +64,14 @@ class Reader:
             assert self.service.wait(PATIENCE) == 0
 
     def _wait_until_ready(self) -> None:
+        """Until it says where it listens."""
         assert self.service is not None
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self.service.poll() is None:
-            try:
-                if httpx.get(f"http://127.0.0.1:{self.port}/readyz").is_success:
-                    return
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        pytest.fail("the service did not start")
+        log, deadline = self.folder / "service.log", time.monotonic() + PATIENCE
+        while not (ready := re.search(r"^Ready: (\S+)\n", log.read_text(), re.MULTILINE)):
+            assert self.service.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        self.url = self.environment["HEIRLOOM_URL"] = ready[1]
 
 
 @pytest.fixture

@@ -240,22 +240,25 @@ test_any_order_of_acts_equals_the_model = AnyOrder.TestCase
 def test_searches_from_many_threads_are_right_while_subjects_come_and_go(gallery):
     gallery.enrol("fixed", templates(EAST), space=SPACE)
     rows = random_rows(40, seed=8)
-    done = threading.Event()
+    begun, done = threading.Barrier(5), threading.Event()
 
-    def search() -> int:
-        count = 0
+    def search() -> None:
+        first, *others = gallery.search(EAST[None], 50, space=SPACE)[0]
+        assert (first.subject_id, first.score) == ("fixed", 1.0)
+        subjects = [candidate.subject_id for candidate in others]
+        assert len(set(subjects)) == len(subjects)
+        assert [candidate.score for candidate in others] == sorted((c.score for c in others), reverse=True)
+
+    def keep_searching() -> None:
+        search()
+        begun.wait(60)
         while not done.is_set():
-            first, *others = gallery.search(EAST[None], 50, space=SPACE)[0]
-            assert (first.subject_id, first.score) == ("fixed", 1.0)
-            subjects = [candidate.subject_id for candidate in others]
-            assert len(set(subjects)) == len(subjects)
-            assert [candidate.score for candidate in others] == sorted((c.score for c in others), reverse=True)
-            count += 1
-        return count
+            search()
 
     with ThreadPoolExecutor(4) as pool:
-        searching = [pool.submit(search) for _ in range(4)]
+        searching = [pool.submit(keep_searching) for _ in range(4)]
         try:
+            begun.wait(60)
             for n, row in enumerate(rows):
                 gallery.enrol(f"s{n}", templates(row), space=SPACE)
                 assert f"s{n}" in [found.subject_id for found in gallery.search(row[None], 50, space=SPACE)[0]]
@@ -263,5 +266,6 @@ def test_searches_from_many_threads_are_right_while_subjects_come_and_go(gallery
                     gallery.forget(f"s{n - 1}")
         finally:
             done.set()
-        assert all(future.result() > 0 for future in searching)
+        for future in searching:
+            future.result()
     assert gallery.check() == []

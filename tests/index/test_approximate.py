@@ -1,6 +1,7 @@
 """An approximate engine may miss a row, and says nothing wrong of those that it finds."""
 
 import gc
+import threading
 import weakref
 from contextlib import closing
 from dataclasses import replace
@@ -128,12 +129,12 @@ def test_small_segments_get_no_codes(engine):
 
 
 def test_codes_go_with_their_rows(engine, monkeypatch):
-    made = []
+    made, gone = [], threading.Event()
     coded = approximate.coded
 
     def noted(segment):
         index = coded(segment)
-        made.append(weakref.ref(index))
+        made.append(weakref.ref(index, lambda _: gone.set()))
         return index
 
     monkeypatch.setattr(approximate, "coded", noted)
@@ -142,7 +143,7 @@ def test_codes_go_with_their_rows(engine, monkeypatch):
     assert made[0]() is not None
     del segment
     gc.collect()
-    assert made[0]() is None
+    assert gone.wait(60)  # the thread that searched lets go of it a moment after its answer
 
 
 def test_the_work_can_be_cut_short(engine):

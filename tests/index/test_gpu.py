@@ -4,6 +4,7 @@ What it does as every engine does: test_scan and test_contract.
 """
 
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -59,8 +60,10 @@ def test_what_no_snapshot_has_any_more_is_freed():
         parts = segments(100, 60)
         check(engine, parts, PROBES, 10)
         assert gpu.rows_on(0) == 160
+        coding = weakref.ref(parts[0][0].coding)
         del parts[0]
         gc.collect()
+        assert coding() is None  # nor does the device's thread keep it
         check(engine, parts, PROBES, 10)  # in its turn, so after what was to be freed
         assert (gpu.rows_on(0), gpu.uploads) == (60, 2)
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from index import cli
 from index.gallery import create_gallery
+from tests.house.commands import at_any_time
 from tests.index.fakes import SPACE, random_rows, templates
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
@@ -45,7 +46,7 @@ def test_the_commands_of_the_page_work(heading, tmp_path, monkeypatch):
             set_variable(monkeypatch, line, bytes(range(variables * 32, variables * 32 + 32)))
             variables += 1
             continue
-        program, *words = shlex.split(line)
+        program, *words = at_any_time(shlex.split(line))
         result = CliRunner().invoke(cli.main, words)
         assert (program, result.exit_code) == ("index", 0), f"{line}: {result.output}"
 

@@ -3,6 +3,7 @@
 A module asks for the fixture with `pytest_plugins = ["tests.kd.ranks"]`.
 """
 
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 MOST = 3
+PATIENCE = 600  # seconds; a busy machine takes a minute to import torch three times
 
 
 class Ranks:
@@ -29,7 +31,7 @@ class Ranks:
         meeting = str(self._folder / f"meeting-{self._runs}")
         work = pickle.dumps((function, arguments))
         answers = [self._pool.submit(_as_rank, rank, world, meeting, work) for rank in range(world)]
-        return [pickle.loads(answer.result(timeout=120)) for answer in answers]  # noqa: S301
+        return [pickle.loads(answer.result(timeout=2 * PATIENCE)) for answer in answers]  # noqa: S301
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -38,8 +40,9 @@ class Ranks:
 def _as_rank(rank: int, world: int, meeting: str, work: bytes) -> bytes:
     torch.set_num_threads(1)
     function, arguments = pickle.loads(work)  # noqa: S301
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # by itself gloo takes what the network says of this machine's name
     dist.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world, timeout=timedelta(seconds=PATIENCE)
     )
     try:
         answer = pickle.dumps(function(*arguments))

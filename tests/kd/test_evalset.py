@@ -173,10 +173,10 @@ class TestHostileFiles:
     @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
     def test_a_small_file_takes_neither_memory_nor_time(self, written, bomb):
         tracemalloc.start()
-        began = time.perf_counter()
+        began = time.thread_time()
         with pytest.raises(ProtocolInvalid):
             written(bomb)
-        taken, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+        taken, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert taken < 5
         assert peak < 50_000_000

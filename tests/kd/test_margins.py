@@ -77,7 +77,7 @@ def test_slopes_are_those_of_the_formula(make):
 @EVERY
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_the_ends_and_beyond_values_and_slopes_are_finite(make, dtype):
-    cosine, margin = BEYOND.to(dtype).requires_grad_(), of_usual_size(make)
+    cosine, margin = BEYOND.to(dtype, copy=True).requires_grad_(), of_usual_size(make)
     target = margin.target(cosine, lengths(cosine).to(dtype), 1.0)
     others = margin.others(cosine[None].expand(len(cosine), -1), target, 1.0)
     (target.sum() + others.sum()).backward()

@@ -30,8 +30,10 @@ distil(RunConfig.from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), tell=pri
 def two_ranks(config, folder, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program]
+    words = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    words += ["--nproc-per-node", "2", program]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["GLOO_SOCKET_IFNAME"] = "lo"  # ranks meet on this machine, whatever the network says of its name
     done = subprocess.run(
         [sys.executable, *words, json.dumps(config.to_dict()), folder], capture_output=True, text=True, env=environment
     )

@@ -4,6 +4,7 @@ A line names a store, what to do in it in one or more lanes (a thread each), the
 """
 
 import ctypes
+import itertools
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ from tests.index.fakes import SPACE
 from tests.index.faults.acts import Act, Told, perform
 
 CALLS = "calls"  # the lane in which it is told how many reached the disk that fails
+AHEAD = 30  # answers that one who is to be killed gets beyond the last that is waited for
 Tell = Callable[[str, Told], None]
 
 
@@ -32,7 +34,7 @@ class Order:
     lanes: Mapping[str, Sequence[Act]]
     environment: Mapping[str, str]
     kill_after: int | None
-    """SIGKILL so many answers after the start; None: live to the end."""
+    """SIGKILL so many answers after the start, and at most AHEAD more; None: live to the end."""
     delay: float
     """Seconds between that answer and the kill: so that any moment is hit, nothing is waited for."""
 
@@ -107,8 +109,12 @@ def forked(order: Order, output: int, errors: int) -> int:
         os.dup2(errors, 2)
         os.environ.update(order.environment)
 
+        numbers = itertools.count()
+
         def tell(lane: str, told: Told) -> None:
             os.write(output, json.dumps([lane, asdict(told)]).encode() + b"\n")
+            if order.kill_after is not None and next(numbers) >= order.kill_after + AHEAD:
+                threading.Event().wait()  # for the kill, which a busy machine delays
 
         work(order, tell)
         tell(CALLS, Told(counted_calls()))

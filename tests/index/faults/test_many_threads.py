@@ -65,10 +65,11 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("acts", [60, pytest.param(3000, marks=pytest.mark.nightly)])
 def test_every_answer_is_right_for_a_state_between_question_and_answer(path: Path, acts: int) -> None:
-    history, over = History(), threading.Event()
+    history, begun, over = History(), threading.Barrier(THREADS + 1), threading.Event()
     with create_gallery(path, SPACE) as gallery, ThreadPoolExecutor(THREADS) as pool:
-        searching = [pool.submit(search, gallery, history, over, seed) for seed in range(THREADS)]
+        searching = [pool.submit(search, gallery, history, (begun, over), seed) for seed in range(THREADS)]
         try:
+            begun.wait(60)
             for act in load(7, "a", [], 0, acts):
                 history.begin(act)
                 perform(gallery, act)
@@ -77,19 +78,29 @@ def test_every_answer_is_right_for_a_state_between_question_and_answer(path: Pat
             over.set()
         asked = [question for future in searching for question in future.result()]
         assert gallery.check() == []
-    assert len(asked) > THREADS
+    assert len(asked) >= 2 * THREADS
     for probe, first, last, found in asked:
         assert any(found == history.answer(version, probe) for version in range(first, last + 1))
 
 
 def search(
-    gallery: LocalGallery, history: History, over: threading.Event, seed: int
+    gallery: LocalGallery, history: History, between: tuple[threading.Barrier, threading.Event], seed: int
 ) -> list[tuple[int, int, int, Answer]]:
-    """(probe, first and last state that may be seen, answer) of each question that was asked."""
-    dice, asked = random.Random(seed), []  # noqa: S311
-    while not over.is_set():
+    """(probe, first and last state that may be seen, answer) of each question that was asked.
+
+    between: the first question is asked before the one, and the last after the other.
+    """
+    (begun, over), dice, asked = between, random.Random(seed), []  # noqa: S311
+
+    def ask() -> None:
         probe, first = dice.randrange(len(PROBES)), history.done
         (found,) = gallery.search(PROBES[probe][np.newaxis], EVERYBODY, space=SPACE)
         asked.append((probe, first, history.begun, tuple((one.subject_id, one.score) for one in found)))
         time.sleep(0)
+
+    ask()
+    begun.wait(60)
+    while not over.is_set():
+        ask()
+    ask()
     return asked

@@ -119,7 +119,7 @@ def test_the_report_lands_as_files_that_need_no_others(report, tmp_path):
     assert all(cv2.imread(str(path)).shape[1] == 900 for path in pictures)
     assert page.count("<img") == page.count('alt="') == len(pictures)
     assert set(re.findall(r'(?:src|href)="([a-z]+:[a-z/+]*)', page)) == {"data:image/svg+xml"}
-    assert "http" not in page
+    assert "http" not in re.sub(r'src="data:[^"]*"', "", page)  # base64 may spell any four letters
 
 
 def test_json_holds_every_figure_and_null_for_none(report):
