@@ -141,7 +141,8 @@ def test_alerts_speak_of_codes_and_addresses_that_there_are():
     assert set(re.findall(r'route="(.*?)"', told)) <= set(document()["paths"])
 
 
-def test_the_table_of_checks_has_each(gallery_path, models, monkeypatch):
+def test_the_table_of_checks_has_each(gallery_path, models, monkeypatch, tmp_path):
+    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path))  # who runs this may have no home
     monkeypatch.setattr("app.doctor.open_detector", lambda **_: None)
     patient = Patient(None, gallery_path, str(models["teacher"]), {}, datetime.now(UTC))
     assert [finding.check for finding in examined(patient)] == rows_under("Is all in order: doctor")
