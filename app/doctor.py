@@ -16,7 +16,7 @@ from app import machine
 from app.machine import Disk, Processor
 from app.settings import PREFIX, Settings, read_settings
 from faces.detect import open_detector
-from faces.errors import FacesError
+from faces.errors import CacheUnavailable, FacesError
 from faces.models import CACHE_VARIABLE, cache_folder, find_model, open_embedder
 from faces.runtime import runtime_facts
 from index.examine import LATEST, SearchFacts, StoreFacts, examine, format_of, search_facts
@@ -203,14 +203,16 @@ def _runtime() -> Finding:
 
 
 def _cache() -> Finding:
+    needed = "None is needed if the model below opens."
     try:
         folder = cache_folder()
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except CacheUnavailable as error:
+        return Finding("cache", "warning", error.what, f"{error.remedy} {needed}")
     except OSError as error:
-        said = f"the folder of rebuilt networks cannot be written ({(error.strerror or str(error)).lower()})"
-        remedy = f"Set {CACHE_VARIABLE} to a folder that can; none is needed if the model below opens."
-        return Finding("cache", "warning", said, remedy)
+        said = f"{folder} cannot be written ({(error.strerror or str(error)).lower()})"
+        return Finding("cache", "warning", said, f"Set {CACHE_VARIABLE} to a folder that can. {needed}")
     return Finding("cache", "ok", f"{folder} can be written")
 
 

@@ -51,6 +51,7 @@ from app.metrics import ERROR
 from app.schemas import ErrorAnswer, Problem
 from app.security import SCHEMES
 from faces.errors import (
+    CacheUnavailable,
     CardInvalid,
     DeviceUnavailable,
     FacesError,
@@ -131,6 +132,7 @@ STATUS: Final[Mapping[type[FacesError], int]] = MappingProxyType(
         RateLimited: 429,
         ClientGone: 499,
         DeadlinePassed: 503,
+        CacheUnavailable: 503,
         DeviceUnavailable: 503,
         GalleryError: 503,
         NotReady: 503,

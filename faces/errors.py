@@ -10,6 +10,7 @@ FacesError
 ├── ModelUnknown            no Model of that name or at that path
 ├── CardInvalid             a card that is no card, or disagrees with its file
 ├── SpaceMismatch           embeddings of another Space
+├── CacheUnavailable        the folder of rebuilt networks cannot be written
 └── DeviceUnavailable       a device that was asked for and is not there
 
 `index`, `kd` and `app` hang their own errors under the same root.
@@ -82,6 +83,10 @@ class SpaceMismatch(FacesError):
     @property
     def details(self) -> Mapping[str, Any]:
         return {"fields": self.value, "remedy": self.remedy}
+
+
+class CacheUnavailable(FacesError):
+    code = "cache_unavailable"
 
 
 class DeviceUnavailable(FacesError):

@@ -16,7 +16,7 @@ import platformdirs
 
 from faces.align import ARCFACE_112, RECIPES
 from faces.embed import ModelEmbedder
-from faces.errors import CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
+from faces.errors import CacheUnavailable, CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
 from faces.files import write_whole
 from faces.runtime import Device, load_network
 from faces.space import Input, Licence, ModelCard, Recipe, Space, digest, read_card, short_id
@@ -98,10 +98,24 @@ def _accepts(shape: tuple[int | None, ...], face: tuple[int, ...]) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where networks rebuilt from other packages' weights are kept; `HEIRLOOM_CACHE` moves it."""
-    folder = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("heirloom"))
-    folder.mkdir(parents=True, exist_ok=True)
+    """Where networks rebuilt from other packages' weights are kept; `HEIRLOOM_CACHE` moves it.
+
+    Raises CacheUnavailable.
+    """
+    try:
+        folder = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("heirloom"))
+    except RuntimeError:
+        raise _no_cache("this user has no home", "~/.cache/heirloom") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_cache(error.strerror or str(error), str(folder)) from None
     return folder
+
+
+def _no_cache(reason: str, folder: str) -> CacheUnavailable:
+    said = f"the folder of rebuilt networks cannot be written ({reason.lower()})"
+    return CacheUnavailable(said, folder, f"Set {CACHE_VARIABLE} to a folder that can.")
 
 
 def installed_file(package: str, name: str, install: str) -> Path:
@@ -143,7 +157,11 @@ def _dlib() -> Model:
     card = read_card(card_file)
     onnx = cache_folder() / f"dlib-{short_id(card.space.teacher)}.onnx"
     if not onnx.is_file() or short_id(digest(onnx.read_bytes())) != card.model_id:
-        write_whole(onnx, dlib_onnx(read_dlib_network(weights)))
+        network = dlib_onnx(read_dlib_network(weights))
+        try:
+            write_whole(onnx, network)
+        except OSError as error:
+            raise _no_cache(error.strerror or str(error), str(onnx.parent)) from None
     model_id = short_id(digest(onnx.read_bytes()))  # the card's, unless another release of onnx writes other bytes
     return Model(replace(card, model_id=model_id, teacher_model_id=model_id), onnx, card_file)
 

@@ -29,7 +29,7 @@ from app.schemas import ActivateRequest, ModelName, ModelRequest, ModelsAnswer, 
 from app.security import require
 from app.trial import Floor
 from app.verdicts import GateAnswer, VerdictAnswer
-from faces.errors import CardInvalid, ModelUnknown, SpaceMismatch, WeightsMissing, WeightsUnreadable
+from faces.errors import CacheUnavailable, CardInvalid, ModelUnknown, SpaceMismatch, WeightsMissing, WeightsUnreadable
 from faces.models import model_names
 from index.errors import GalleryUnavailable, NotCalibrated
 
@@ -59,6 +59,7 @@ _LOADING: Final = (
     RequestTooLarge("bytes in the request", 31_457_280, "Send at most 21037056."),
     CardInvalid("model_id is 1c5e in the card, but 9f00 by the file", "/m/model.onnx", "Restore both."),
     WeightsMissing("a card without its model", "/m/model.onnx", "A Model is model.onnx and card.json."),
+    CacheUnavailable("the folder of rebuilt networks cannot be written (read-only)", "/c", "Set HEIRLOOM_CACHE."),
     WeightsUnreadable("does not open as an ONNX model", "/m/model.onnx", "Check the file."),
     NotCalibrated("no threshold for FPIR 0.01", "f535793b94fc41e5", "Enrol at least 300 Subjects."),
     _NOT_STORED,

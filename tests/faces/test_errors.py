@@ -25,6 +25,7 @@ def test_the_codes_are_these():
         "ModelUnknown": "model_unknown",
         "CardInvalid": "card_invalid",
         "SpaceMismatch": "space_mismatch",
+        "CacheUnavailable": "cache_unavailable",
         "DeviceUnavailable": "device_unavailable",
     }
 

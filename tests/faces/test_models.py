@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.testing import assert_allclose
 
 import faces.models
 from faces.align import ARCFACE_112, DLIB_CHIP_150
-from faces.errors import CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
+from faces.errors import CacheUnavailable, CardInvalid, ModelUnknown, WeightsMissing, WeightsUnreadable
 from faces.models import cache_folder, find_model, installed_file, model_names, open_embedder, read_model
 from faces.space import Input, digest, read_card, short_id
 from tests.faces.parts import DIM, SPACE, small_card, small_network, write_model
@@ -179,6 +180,18 @@ class TestInstalledFiles:
         assert cache_folder() == tmp_path / "new" / "cache"
         assert cache_folder().is_dir()
 
+    def test_where_it_cannot_be_is_said_in_words(self, monkeypatch, tmp_path):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "file" / "cache"))
+        with pytest.raises(CacheUnavailable, match=r"cannot be written \(not a directory\): .*Set HEIRLOOM_CACHE"):
+            cache_folder()
+
+    def test_a_user_without_a_home_is_told_so(self, monkeypatch):
+        monkeypatch.delenv("HEIRLOOM_CACHE", raising=False)
+        monkeypatch.setattr(faces.models.platformdirs, "user_cache_dir", Mock(side_effect=RuntimeError("no home")))
+        with pytest.raises(CacheUnavailable, match=r"\(this user has no home\).*Set HEIRLOOM_CACHE"):
+            cache_folder()
+
 
 @pytest.fixture(scope="module")
 def dlib_cache(tmp_path_factory):
@@ -218,6 +231,13 @@ class TestDlib:
         again = find_model("dlib")
         assert again.card == first.card
         assert short_id(digest(again.onnx.read_bytes())) == first.card.model_id
+
+    def test_a_disk_without_room_for_it_is_said_in_words(self, own_cache, monkeypatch):
+        (built,) = own_cache.glob("dlib-*.onnx")
+        built.unlink()
+        monkeypatch.setattr(faces.models, "write_whole", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(CacheUnavailable, match="no space left on device"):
+            find_model("dlib")
 
     def test_other_weights_under_its_name_are_refused(self, monkeypatch, tmp_path):
         (tmp_path / "other.dat").write_bytes(b"other")
