@@ -65,12 +65,8 @@ def adapt(embedder: str, photos: tuple[Path, ...], **settings: Any) -> None:
 
     The same command run again goes on where it stopped.
     """
-    import torch
-
     from kd.adapt import adapt
 
-    if settings["threads"] is not None:
-        torch.set_num_threads(settings["threads"])
     out: Path = settings["out"]
     adapt(adapt_config(embedder, photos, settings), out, tell=_tell, data=settings["data"])
     click.echo(f"adapted: {out}. {_next(out, settings['teacher'])}")
@@ -102,12 +98,8 @@ def _tell(sentence: str) -> None:
 
 
 def _distil(photos: tuple[Path, ...], settings: dict[str, Any], *, keep_epochs: bool = False) -> Path:
-    import torch
-
     from kd.distil import distil
 
-    if settings["threads"] is not None:
-        torch.set_num_threads(settings["threads"])
     if settings["epoch_teachers"] is not None:
         settings["epoch_teachers"] = str(settings["epoch_teachers"])
     out: Path = settings["out"]
@@ -259,14 +251,10 @@ def compare_command(
 
     The same command run again goes on where it stopped; two of them may work on one folder.
     """
-    import torch
-
     from kd.compare.compare import compare
     from kd.compare.plan import RIVALS, Plan, both_ways, parse_rival
     from kd.evaluate.readers import open_protocols
 
-    if settings["threads"] is not None:
-        torch.set_num_threads(settings["threads"])
     shared = {"method": "none", "subset_teachers": (), "epoch_teachers": None, "dim": None}
     chosen = tuple(map(parse_rival, rivals)) or RIVALS
     first = settings["seed"]

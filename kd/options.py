@@ -83,6 +83,13 @@ def bounded(flag: str, **given: Any) -> Callable[[Command], Command]:
     return click.option(flag, type=BOUNDS[flag.removeprefix("--").replace("-", "_")], show_default=True, **given)
 
 
+def _use(_: click.Context, __: click.Parameter, cores: int | None) -> None:
+    if cores is not None:
+        import torch  # here: no other command needs to wait for it
+
+        torch.set_num_threads(cores)
+
+
 _LEARNING: Final = (
     click.option(
         "--margin",
@@ -153,7 +160,7 @@ _RUNNING: Final = (
     bounded("--seed", default=0),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
     click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
-    bounded("--threads", help="Cores to use; all of them unless given."),
+    bounded("--threads", expose_value=False, callback=_use, help="Cores to use; all of them unless given."),
 )
 
 
