@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
 UNRESOLVED = ("--no-deps", "--no-build-isolation")
 """No resolver, so that facenet-pytorch's old pins do not count, and no build tools but those of build.txt."""
-PATIENCE = {"PIP_DEFAULT_TIMEOUT": "60", "PIP_RETRIES": "10"}
-"""Seconds that pip waits for the next byte, and attempts, unless the surroundings say otherwise: a mirror that has to
-fetch a large file first may not answer within pip's own 15 seconds."""
+PATIENCE = {"PIP_DEFAULT_TIMEOUT": "60"}
+"""Seconds that pip waits for the next byte, unless the surroundings say otherwise: a mirror that has to fetch a large
+file first may not answer within pip's own 15. Its five attempts are enough: without a network they end in 8 seconds."""
 MB = 1_000_000
 
 
