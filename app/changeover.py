@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.errors import GateRefused, ModelInUse, ProbesMissing
 from app.gatekeeper import Gatekeeper, Hearing, Verdict
@@ -12,8 +12,10 @@ from app.shadow import Shadow, Watch
 from app.swap import Active, Models, Switch
 from app.trial import Floor
 from faces.image import ImageLimits
+from index import audit
 from index.gallery import LocalGallery
 
+_ROWS: Final = 10_000  # of the gate's, that are looked through for the last word
 _Body = dict[str, str | int | float | None]
 """Of a row of the audit log: ids, counts and rates; no photo, vector or name."""
 
@@ -32,10 +34,10 @@ class State:
 class Changeover:
     """Moves models through loaded → gated → shadow → active → previous.
 
-    The gate binds: while the last Verdict on a model in any collection is that it must not take over from the present
-    one, it is activated by force alone. Where the operator has stored probes, a model that was not measured in the
-    collection that the service was started with is measured there first; where not, it may be activated unmeasured,
-    and the record says so.
+    The gate binds: while the last word on a model in any collection is that it must not take over from the present one,
+    it is activated by force alone. The audit log is asked for that word, so neither unloading nor a restart takes it
+    back. Where the operator has stored probes, a model is measured on them first, and in the collection that the
+    service was started with no other word counts; where not, it may be activated unmeasured, and the record says so.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Changeover:
         self._gatekeeper = gatekeeper
         self._probes = probes
         self._limits = limits
+        self._measured: set[tuple[str, str]] = set()
+        """Ids of models, old and new, that were measured on the stored probes since the service runs."""
 
     @property
     def state(self) -> State:
@@ -91,15 +95,21 @@ class Changeover:
         """
         gallery = gallery or self._gallery
         new, old = self._beside(reference)
-        if not probes and trial is None:
-            probes = self._stored() if folder is None else probes_in(folder, self._limits)
+        of_the_service = not probes and trial is None and folder is None
+        stored = of_the_service and floor == self.floor and gallery.collection == self._gallery.collection
+        if of_the_service:
+            probes = self._stored()
+        elif folder is not None and trial is None:
+            probes = probes_in(folder, self._limits)
         gatekeeper = self._gatekeeper
         hearing = gatekeeper.open(gallery, old, new) if trial is None else gatekeeper.find(trial, gallery, old, new)
         hearing.hear(probes)
         if more:
             return hearing, gatekeeper.so_far(hearing, floor)
-        verdict = gatekeeper.close(hearing, floor)
-        self._record(actor, "gate", _told(verdict), verdict.collection)
+        verdict = gatekeeper.close(hearing, floor, stored=stored)
+        self._record(actor, "gate", _told(verdict) | {"stored": int(stored)}, verdict.collection)
+        if stored:
+            self._measured.add((old.card.model_id, new.card.model_id))
         return hearing, verdict
 
     def watch(self, reference: str, share: float, actor: str) -> State:
@@ -114,6 +124,7 @@ class Changeover:
         new, old = self._beside(reference)
         self._record(actor, "shadow", {"model_id": new.card.model_id, "against": old.card.model_id, "share": share})
         self.shadow.start(new, old, share)
+        self._after_change()  # another swap may have come between
         return self.state
 
     def activate(self, reference: str, actor: str, *, force: bool = False) -> State:
@@ -122,11 +133,10 @@ class Changeover:
             self._measure(reference, actor)
 
         def approve(models: Models, new: Active) -> None:
-            verdicts = self._gatekeeper.verdicts(models.active, new)
+            words = self._last_words(models.active, new)
             if not force and not _same(models.active, new):
-                self._require_passed(verdicts, new)
-            passed = all(verdict.passed for verdict in verdicts.values())
-            gate = "none" if not verdicts else "passed" if passed else "refused"
+                self._require_passed(models.active, new, words)
+            gate = "none" if not words else "passed" if all(word["passed"] for word in words.values()) else "refused"
             self._record(actor, "swap", _moved(models.active, new) | {"gate": gate, "forced": int(force)})
 
         self.switch.activate(reference, approve, actor=actor)
@@ -134,7 +144,7 @@ class Changeover:
         return self.state
 
     def forget_collection(self, name: str) -> None:
-        """That collection was deleted: what was measured in it binds nobody."""
+        """That collection was deleted."""
         self._gatekeeper.forget_collection(name)
 
     def roll_back(self, actor: str) -> State:
@@ -150,7 +160,7 @@ class Changeover:
     def _measure(self, reference: str, actor: str) -> None:
         """On the stored probes, unless it was measured since the present model answers."""
         new, old = self.switch.load(reference), self.switch.models.active
-        if not _same(old, new) and self._gallery.collection not in self._gatekeeper.verdicts(old, new):
+        if not _same(old, new) and (old.card.model_id, new.card.model_id) not in self._measured:
             self.hear(new.card.model_id, (), trial=None, folder=None, floor=self.floor, more=False, actor=actor)
 
     def _beside(self, reference: str) -> tuple[Active, Active]:
@@ -160,18 +170,29 @@ class Changeover:
             raise ModelInUse("this model answers already", new.card.model_id, "Name the one that is to take over.")
         return new, old
 
-    def _require_passed(self, verdicts: Mapping[str, Verdict], new: Active) -> None:
-        measured = self._probes is None or self._gallery.collection in verdicts
-        if not measured:  # another swap came between measuring and moving
-            raise GateRefused(
+    def _require_passed(self, old: Active, new: Active, words: Mapping[str, Mapping[str, Any]]) -> None:
+        if self._probes is not None and (old.card.model_id, new.card.model_id) not in self._measured:
+            raise GateRefused(  # another swap came between measuring and moving
                 "not measured against the model that answers now", new.card.model_id, "Ask again: it will be."
             )
-        for verdict in verdicts.values():
-            if not verdict.passed:
+        for collection, word in words.items():
+            if not word["passed"]:
                 raise GateRefused(
-                    f"the gate refuses this model in {verdict.collection} ({'; '.join(verdict.reasons)})",
-                    new.card.model_id, "Look at the table, put it in the shadow, or force it: that is recorded.",
+                    f"the gate refuses this model in {collection} ({word.get('reasons', '')})", new.card.model_id,
+                    "Look at the table, put it in the shadow, or force it: that is recorded.",
                 )  # fmt: skip
+
+    def _last_words(self, old: Active, new: Active) -> dict[str, Mapping[str, Any]]:
+        """Collection -> the newest row of the audit log that counts, in which the gate judged these two there."""
+        store, here = self._gallery.store, self._gallery.collection
+        there = {collection.name for collection in store.collections()}
+        words: dict[str, Mapping[str, Any]] = {}
+        for row in store.read(lambda connection: audit.entries(connection, _ROWS, action="gate")):
+            pair = row.body.get("against"), row.body.get("model_id")
+            counts = self._probes is None or row.collection != here or row.body.get("stored")
+            if pair == (old.card.model_id, new.card.model_id) and row.collection in there and counts:
+                words.setdefault(row.collection, row.body)
+        return words
 
     def _stored(self) -> list[Probe]:
         if self._probes is None:
@@ -207,6 +228,7 @@ def _told(verdict: Verdict) -> _Body:
         "model_id": verdict.new.model_id,
         "against": verdict.old.model_id,
         "passed": int(verdict.passed),
+        "reasons": "; ".join(verdict.reasons),
         "floor": str(verdict.floor),
         "mated": found.new.rank1.of,
         "non_mated": found.new.fpir.of,

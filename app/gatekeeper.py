@@ -36,7 +36,6 @@ class Verdict:
     """Why it must not take over."""
     doubts: tuple[str, ...]
     """What the probes were too few to tell."""
-    skipped: tuple[Skipped, ...]
     date: str
     """ISO 8601."""
 
@@ -46,7 +45,10 @@ class Verdict:
 
 
 class Hearing:
-    """One new model being measured against one old one: photos may come in several parts. No photo is kept."""
+    """One new model being measured against one old one: photos may come in several parts.
+
+    No photo is kept, and whose they were no longer than it is under way.
+    """
 
     def __init__(self, searcher: Searcher, thresholds: Thresholds, old: Active, new: Active) -> None:
         self.hearing_id: Final = uuid.uuid4().hex
@@ -66,14 +68,20 @@ class Hearing:
                 else:
                     self._skipped.append(found)
 
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """So far."""
+        with self._lock:
+            return tuple(self._skipped)
+
     def verdict(self, floor: Floor, date: str) -> Verdict:
         """As far as probes were heard, at the thresholds of now. Raises NotCalibrated."""
         with self._lock:
-            trials, skipped = tuple(self._trials), tuple(self._skipped)
+            trials = tuple(self._trials)
         old, new = (self._thresholds.deciding(self.gallery, model.card) for model in (self.old, self.new))
         found = compare(trials, old, new)
         reasons, unsure, where = tuple(faults(found, floor)), tuple(doubts(found, floor)), self.gallery.collection
-        return Verdict(self.new.card, self.old.card, where, found, floor, reasons, unsure, skipped, date)
+        return Verdict(self.new.card, self.old.card, where, found, floor, reasons, unsure, date)
 
 
 class Gatekeeper:
@@ -86,8 +94,8 @@ class Gatekeeper:
         self._clock = clock
         self._lock = threading.Lock()
         self._hearings: OrderedDict[str, Hearing] = OrderedDict()
-        self._verdicts: dict[tuple[str, str], Verdict] = {}
-        """By model_id and collection, the newest last."""
+        self._verdicts: dict[tuple[str, str, bool], Verdict] = {}
+        """By model_id, collection, and whether on the stored probes; the newest last."""
 
     def open(self, gallery: LocalGallery, old: Active, new: Active) -> Hearing:
         """A new Hearing, in this collection. Raises SpaceMismatch."""
@@ -115,25 +123,24 @@ class Gatekeeper:
     def so_far(self, hearing: Hearing, floor: Floor) -> Verdict:
         return hearing.verdict(floor, self._clock().date().isoformat())
 
-    def close(self, hearing: Hearing, floor: Floor) -> Verdict:
-        """End the Hearing, and keep its Verdict. Raises ProbesMissing when no probe of an enrolled person was heard."""
+    def close(self, hearing: Hearing, floor: Floor, *, stored: bool) -> Verdict:
+        """End the Hearing, and keep its Verdict. stored: it was on the service's probes; others are kept beside it.
+
+        Raises ProbesMissing when no probe of an enrolled person was heard.
+        """
         with self._lock:
             self._hearings.pop(hearing.hearing_id, None)
         verdict = self.so_far(hearing, floor)
         if not verdict.found.new.rank1.of:
             raise ProbesMissing(
                 "photos that are a probe of somebody who is enrolled:", 0,
-                _why(verdict.skipped) + "A folder, or what a file name has before the slash, is the subject id.",
+                _why(hearing.skipped) + "A folder, or what a file name has before the slash, is the subject id.",
             )  # fmt: skip
-        key = verdict.new.model_id, verdict.collection
+        key = verdict.new.model_id, verdict.collection, stored
         with self._lock:
             self._verdicts.pop(key, None)
             self._verdicts[key] = verdict
         return verdict
-
-    def verdicts(self, old: Active, new: Active) -> dict[str, Verdict]:
-        """The last ones on these two models, by collection."""
-        return {verdict.collection: verdict for verdict in self._on(new, old)}
 
     def said(self, model: Active, active: Active) -> Verdict | None:
         """What is to be told of a model: the newest that refuses it, else the newest; against the active, if it was."""
@@ -141,9 +148,12 @@ class Gatekeeper:
         return next((each for each in reversed(verdicts) if not each.passed), verdicts[-1] if verdicts else None)
 
     def forget(self, loaded: Sequence[Active]) -> None:
-        """Keep Verdicts on these models alone."""
+        """Keep what is of these models alone."""
         ids = {model.card.model_id for model in loaded}
         with self._lock:
+            for hearing in list(self._hearings.values()):
+                if not {hearing.old.card.model_id, hearing.new.card.model_id} <= ids:
+                    del self._hearings[hearing.hearing_id]
             self._verdicts = {key: kept for key, kept in self._verdicts.items() if key[0] in ids}
 
     def forget_collection(self, name: str) -> None:
@@ -156,7 +166,7 @@ class Gatekeeper:
     def _on(self, new: Active, old: Active | None = None) -> list[Verdict]:
         """The newest last. old: None: whatever it was measured against."""
         with self._lock:
-            on = [kept for (model_id, _), kept in self._verdicts.items() if model_id == new.card.model_id]
+            on = [kept for (model_id, *_), kept in self._verdicts.items() if model_id == new.card.model_id]
         return [verdict for verdict in on if old is None or verdict.old.model_id == old.card.model_id]
 
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from app.schemas import LoadedModel, ModelsAnswer
-from app.verdicts import DifferenceAnswer, ShareAnswer, SideAnswer, VerdictAnswer
+from app.verdicts import DifferenceAnswer, GateAnswer, ShareAnswer, SideAnswer
 
 _RATES: Final[Mapping[str, Callable[[SideAnswer], ShareAnswer]]] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ def named(model: LoadedModel) -> str:
     return f"{model.name} ({model.role}, {model.model_id})"
 
 
-def judged(verdict: VerdictAnswer) -> str:
+def judged(verdict: GateAnswer) -> str:
     """The table of the gate, and what follows from it."""
     head = [verdict.collection, f"present: {verdict.old.model.name}", f"new: {verdict.new.model.name}"]
     rows = [["threshold", _threshold(verdict.old), _threshold(verdict.new)]]

@@ -3,6 +3,7 @@
 Fields may be added; none is renamed or removed.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
@@ -78,12 +79,14 @@ class ModelsAnswer(Schema):
     stored_probes: Annotated[bool, Field(description="The service measures a model by itself before it takes over.")]
 
     @classmethod
-    def of(cls, state: State) -> "ModelsAnswer":
+    def of(cls, state: State, *, sees: Callable[[str], bool] = lambda _: True) -> "ModelsAnswer":
+        """sees: whether what was measured in this collection may be told."""
         models, watch = state.models, state.watch
 
         def said(model: Active, place: ModelState | None) -> LoadedModel:
             verdict = state.verdicts.get(model.card.model_id)
-            return LoadedModel.loaded(model, place or _state(model, watch, verdict), verdict)
+            seen = verdict is not None and sees(verdict.collection)
+            return LoadedModel.loaded(model, place or _state(model, watch, verdict), verdict if seen else None)
 
         return cls(
             active=said(models.active, "active"),

@@ -62,6 +62,11 @@ class Caller:
         """Under which name the log and the audit log know the caller."""
         return ANYONE if self.key is None else self.key.key_id
 
+    def may_search(self, collection: str) -> bool:
+        """Whether what is found in this collection may be told to them."""
+        key = self.key
+        return key is None or any(key.allows(scope, collection) for scope in ("identify", "admin"))
+
 
 class Access:
     """Tells callers apart, and holds each to its rate. Used from the event loop alone.

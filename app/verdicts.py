@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.gatekeeper import Verdict
+from app.gatekeeper import Hearing, Verdict
 from app.intervals import Difference, Share
 from app.shadow import Watch
 from app.trial import Side
@@ -91,7 +91,6 @@ class VerdictAnswer(Schema):
         ShareAnswer, Field(description="Of the mated probes that the old model ranks right: the new one does too.")
     ]
     decisions_alike: Annotated[ShareAnswer, Field(description="Of all probes: both decide the same.")]
-    skipped: Annotated[list[SkippedAnswer], Field(description="Photos that are no probes, and why.")]
     date: str
 
     @classmethod
@@ -109,17 +108,22 @@ class VerdictAnswer(Schema):
             rank1_agreement=ShareAnswer.said(found.agreement),
             rank1_kept=ShareAnswer.said(found.kept),
             decisions_alike=ShareAnswer.said(found.alike),
-            skipped=[
-                SkippedAnswer(filename=photo.name, reason=photo.reason, detail=photo.detail)
-                for photo in verdict.skipped
-            ],
             date=verdict.date,
         )
 
 
 class GateAnswer(VerdictAnswer):
+    skipped: Annotated[list[SkippedAnswer], Field(description="Photos that are no probes, and why.")]
     trial: Annotated[str, Field(description="Sent back with further photos, it has them judged together.")]
     complete: Annotated[bool, Field(description="False: more photos were announced, and nothing is decided.")]
+
+    @classmethod
+    def given(cls, hearing: Hearing, verdict: Verdict, *, complete: bool) -> "GateAnswer":
+        skipped = [
+            SkippedAnswer(filename=photo.name, reason=photo.reason, detail=photo.detail) for photo in hearing.skipped
+        ]
+        said = VerdictAnswer.said(verdict)
+        return cls(skipped=skipped, trial=hearing.hearing_id, complete=complete, **dict(said))
 
 
 class ScoreDifference(Schema):

@@ -24,18 +24,18 @@ from app.probes import Probe
 from app.routes.examples import NO_COLLECTION
 from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
 from app.routes.parameters import bytes_of
-from app.routes.service import Actor, Service, ServiceDep
+from app.routes.service import Actor, CallerDep, Service, ServiceDep
 from app.schemas import ActivateRequest, ModelName, ModelRequest, ModelsAnswer, ShadowRequest
 from app.security import require
 from app.trial import Floor
-from app.verdicts import GateAnswer, VerdictAnswer
+from app.verdicts import GateAnswer
 from faces.errors import CacheUnavailable, CardInvalid, ModelUnknown, SpaceMismatch, WeightsMissing, WeightsUnreadable
 from faces.models import model_names
 from index.errors import GalleryUnavailable, NotCalibrated
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=Guarded, responses=guarded_problems())
 
-_ADMIN: Final = Depends(require("admin"))
+_ADMIN: Final = Depends(require("admin", everywhere=True))  # a model answers for every collection
 _FIELDS: Final = "See /docs for the fields and their ranges."
 _MODEL_MISSING: Final = [{"where": "body.model", "problem": "Field required"}]
 _IN_PROGRESS: Final = SwapInProgress(
@@ -69,9 +69,12 @@ _FULL: Final = ModelsFull("no more models are loaded beside", ["d7d322daca1a13fd
 
 
 @router.get("", dependencies=[Depends(require("identify", "admin"))])
-def list_models(service: ServiceDep) -> ModelsAnswer:
-    """The model that answers, the one before it, those that are loaded beside, and the comparison in the shadow."""
-    return ModelsAnswer.of(service.engine.changeover.state)
+def list_models(service: ServiceDep, caller: CallerDep) -> ModelsAnswer:
+    """The model that answers, the one before it, those that are loaded beside, and the comparison in the shadow.
+
+    `gate` is told to whoever has a key for the collection that it was measured in.
+    """
+    return ModelsAnswer.of(service.engine.changeover.state, sees=caller.may_search)
 
 
 @router.post("/load", dependencies=[_ADMIN], responses=problems(*_LOADING, _FULL))
@@ -124,8 +127,7 @@ def gate(
         actor=actor,
         gallery=None if collection is None else service.engine.collection(collection),
     )
-    said = VerdictAnswer.said(verdict)
-    return GateAnswer(trial=hearing.hearing_id, complete=not more, **dict(said))
+    return GateAnswer.given(hearing, verdict, complete=not more)
 
 
 @router.post("/shadow", dependencies=[_ADMIN], responses=problems(*_LOADING, _FULL, _IN_USE))

@@ -125,10 +125,14 @@ async def _request_id(request: Request) -> str:
     return request_id
 
 
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller  # of a route that is guarded
+    return caller
+
+
 async def _actor(request: Request) -> str:
     """Who asks, as the record knows them."""
-    caller: Caller = request.state.caller  # every route that changes something is guarded
-    return caller.actor
+    return (await _caller(request)).actor
 
 
 async def _by(request: Request) -> By:
@@ -156,6 +160,7 @@ async def _call(request: Request, timeout: _Timeout = None) -> Call:
 
 ServiceDep = Annotated[Service, Depends(_service)]
 RequestId = Annotated[str, Depends(_request_id)]
+CallerDep = Annotated[Caller, Depends(_caller)]
 Actor = Annotated[str, Depends(_actor)]
 ByDep = Annotated[By, Depends(_by)]
 CollectionDep = Annotated[LocalGallery, Depends(_collection)]

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from PIL import Image as Pillow
 
 from app.admission import Admission, Ticket
+from app.engine import Engine
 from app.serve import bind, protocol, url_of
 from app.settings import Settings
 from faces.align import ARCFACE_112, Image
@@ -26,6 +27,7 @@ from faces.detect import Face
 from faces.space import Cell, Input, Licence, ModelCard, Space, digest, read_card, short_id
 from faces.weights.graph import Graph
 from index.access import Grant
+from index.gallery import Template
 from index.keyring import Keyring
 from index.store import open_store
 
@@ -135,6 +137,13 @@ def admission(room: int = 34, patience: float = PATIENCE) -> Admission:
 
 def ticket(deadline: float = math.inf) -> Ticket:
     return Ticket(deadline)
+
+
+def templates_of(engine: Engine, colour: Colour) -> list[Template]:
+    """One, of a photo of this colour, by the active model."""
+    view = engine.view(engine.gallery, ticket())
+    embedding = view.one_face(lambda: photo(colour), "image").embedding
+    return [Template(embedding, view.active.card.model_id)]
 
 
 def make_key(gallery: Path, *scopes: str, collections: Sequence[str] = ()) -> str:

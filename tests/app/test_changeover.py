@@ -12,7 +12,7 @@ from faces.space import digest
 from index.errors import GalleryUnavailable
 from index.gallery import Template
 from tests.app import parts
-from tests.app.parts import BLUE, GREEN, RED, photo
+from tests.app.parts import BLUE, RED, photo
 
 
 def post(client, action, **asked):
@@ -229,96 +229,6 @@ class TestTheGate:
         assert not any(isinstance(value, bytes) for value in vars(hearing).values())
 
 
-class TestStoredProbes:
-    def test_a_service_that_has_probes_measures_before_it_swaps(
-        self, gallery_path, models, monkeypatch, probes, recorded
-    ):
-        with serving(gallery_path, models, monkeypatch, probes=probes) as client:
-            assert told(client.get("/v1/models"))["stored_probes"]
-            assert told(post(client, "activate", model=models["student"]))["active"]["gate"]["passed"]
-            assert [entry.action for entry in recorded()] == ["gate", "swap"]
-            assert told(post(client, "activate", model=models["clumsy"]), 409)["code"] == "gate_refused"
-            assert told(post(client, "activate", model=models["clumsy"], force=True))["active"]["name"] == "clumsy"
-
-    def test_what_was_measured_is_not_measured_again(self, gallery_path, models, monkeypatch, probes, recorded):
-        with serving(gallery_path, models, monkeypatch, probes=probes) as client:
-            upload(client, models["student"])
-            post(client, "activate", model=models["student"])
-            assert [entry.action for entry in recorded()] == ["gate", "swap"]
-
-    def test_the_way_back_and_a_new_threshold_for_the_active_model_need_no_gate(
-        self, gallery_path, models, monkeypatch, probes, recorded
-    ):
-        with serving(gallery_path, models, monkeypatch, probes=probes) as client:
-            post(client, "activate", model=models["student"])
-            told(post(client, "activate", model=models["student"]))
-            told(client.post("/v1/models/rollback"))
-            assert [entry.action for entry in recorded()] == ["gate", "swap", "swap", "rollback"]
-
-    def test_the_services_own_floor(self, gallery_path, models, monkeypatch, probes):
-        with serving(gallery_path, models, monkeypatch, probes=probes, floor="fnir=1") as client:
-            told(post(client, "activate", model=models["clumsy"]))
-
-    def test_probes_that_are_gone_stop_the_swap_and_nothing_else(self, gallery_path, models, monkeypatch, tmp_path):
-        with serving(gallery_path, models, monkeypatch, probes=tmp_path / "gone") as client:
-            assert told(post(client, "activate", model=models["student"]), 422)["code"] == "probes_missing"
-            assert told(client.get("/v1/models"))["active"]["name"] == "teacher"
-            told(post(client, "activate", model=models["student"], force=True))
-
-
-class TestTheGateOfAnotherCollection:
-    """`visitors`: Yellow and Green are enrolled, so that the probes of Red are non-mated."""
-
-    @pytest.fixture(autouse=True)
-    def visitors(self, client):
-        told(client.post("/v1/collections", json={"name": "visitors"}), 201)
-        for person, colour in (("yellow", (250, 250, 20)), ("green", GREEN)):
-            told(client.post("/v1/collections/visitors/subjects", json={"subject_id": person}), 201)
-            path = f"/v1/collections/visitors/subjects/{person}/faces"
-            told(client.post(path, files={"images": photo(colour)}), 201)
-
-    def test_both_search_there_and_it_says_so(self, client, models, recorded):
-        verdict = told(upload(client, models["student"], collection="visitors"))
-        assert (verdict["collection"], verdict["passed"]) == ("visitors", True)
-        assert (verdict["new"]["rank1"]["of"], verdict["new"]["fpir"]["of"]) == (6, 8)
-        assert [row.collection for row in recorded() if row.action == "gate"] == ["visitors"]
-
-    def test_one_that_is_refused_there_is_refused_though_it_passes_elsewhere(self, client, models):
-        told(upload(client, models["clumsy"], collection="visitors"))
-        assert told(upload(client, models["clumsy"], floor="fnir=1,kept=0"))["passed"]
-        refused = told(post(client, "activate", model=models["clumsy"]), 409)
-        assert refused["code"] == "gate_refused"
-        assert "in visitors" in refused["message"]
-        (loaded,) = told(client.get("/v1/models"))["loaded"]
-        assert (loaded["state"], loaded["gate"]["collection"]) == ("refused", "visitors")
-
-    def test_until_it_passes_there_or_the_collection_is_gone(self, client, models):
-        told(upload(client, models["clumsy"], collection="visitors"))
-        told(upload(client, models["clumsy"], collection="visitors", floor="fnir=1,kept=0"))
-        told(post(client, "activate", model=models["clumsy"]))
-        told(client.post("/v1/models/rollback"))
-        told(upload(client, models["clumsy"], collection="visitors"))
-        told(client.delete("/v1/collections/visitors"))
-        told(post(client, "activate", model=models["clumsy"]))
-
-    def test_photos_that_go_on_with_a_trial_are_for_the_same_collection(self, client, models):
-        trial = told(upload(client, models["student"], collection="visitors", more="true"))["trial"]
-        assert told(upload(client, models["student"], trial=trial), 404)["code"] == "trial_unknown"
-        assert told(upload(client, models["student"], trial=trial, collection="visitors"))["complete"]
-
-    def test_one_that_is_not_there_is_refused(self, client, models):
-        assert told(upload(client, models["student"], collection="guests"), 404)["code"] == "collection_unknown"
-
-    def test_the_stored_probes_are_of_the_collection_that_the_service_was_started_with(
-        self, client, engine, models, probes, monkeypatch
-    ):
-        told(upload(client, models["student"], collection="visitors"))
-        monkeypatch.setattr(engine.changeover, "_probes", probes)
-        told(post(client, "activate", model=models["student"]))
-        (previous, active) = (told(client.get("/v1/models"))[role] for role in ("previous", "active"))
-        assert (previous["name"], active["gate"]["collection"]) == ("teacher", "default")
-
-
 class TestTheShadow:
     def ask(self, client, times=4):
         for number in range(times):
@@ -365,6 +275,17 @@ class TestTheShadow:
         assert answer["shadow"]["running"]
         assert answer["previous"]["state"] == "previous"
 
+    def test_one_that_begins_while_the_live_model_changes_ends_at_once(self, client, engine, models, monkeypatch):
+        start = engine.changeover.shadow.start
+
+        def late(candidate, against, share):
+            engine.changeover.activate(str(models["student"]), "cli")
+            return start(candidate, against, share)
+
+        monkeypatch.setattr(engine.changeover.shadow, "start", late)
+        answer = told(post(client, "shadow", model=models["student"], share=1.0))
+        assert (answer["active"]["name"], answer["shadow"]["running"]) == ("student", False)
+
     @pytest.mark.parametrize("share", [-0.1, 1.1, "much", None])
     def test_a_share_is_0_to_1(self, client, models, share):
         assert told(post(client, "shadow", model=models["student"], share=share), 400)["code"] == "invalid_request"
@@ -382,11 +303,12 @@ def test_every_step_is_on_record_with_who_and_which_models(client, models, recor
     client.post("/v1/models/rollback")
     post(client, "unload", model=student)
     measured = {"kept": 1.0, "fnir_old": 0.0, "fnir_new": 0.0, "fpir_old": 0.0, "fpir_new": 0.0}
+    judged = {"passed": 1, "reasons": "", "floor": "fnir=0.05,kept=0.9", "mated": 10, "non_mated": 4, "stored": 0}
     there, back = {"model_id": student, "from": teacher}, {"model_id": teacher, "from": student}
     compared = {"model_id": student, "against": teacher}
     assert [(entry.action, entry.body) for entry in recorded()] == [
         ("load_model", {"model_id": student}),
-        ("gate", compared | measured | {"passed": 1, "floor": "fnir=0.05,kept=0.9", "mated": 10, "non_mated": 4}),
+        ("gate", compared | measured | judged),
         ("shadow", compared | {"share": 0.5}),
         ("swap", there | {"threshold": parts.STUDENT_THRESHOLD, "gate": "passed", "forced": 0}),
         ("rollback", back | {"threshold": parts.TEACHER_THRESHOLD}),

@@ -11,7 +11,6 @@ import pytest
 from app.shadow import Live, Shadow, Tally, chosen
 from app.view import Rule
 from faces.image import ImageLimits
-from index.gallery import Template
 from index.threshold import decide
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
@@ -93,9 +92,7 @@ def test_the_shadow_decides_by_what_the_caller_wanted(engine, shadow, candidate,
 def test_the_shadow_searches_the_collection_that_was_asked(engine, shadow, candidate):
     engine.gallery.store.create_collection("visitors", parts.SPACE)
     visitors = engine.collection("visitors")
-    view = engine.view(visitors, parts.ticket())
-    row = view.one_face(lambda: photo(RED), "image").embedding
-    visitors.enrol("somebody", [Template(row, view.active.card.model_id)], space=parts.SPACE)
+    visitors.enrol("somebody", parts.templates_of(engine, RED), space=parts.SPACE)
     shadow.start(candidate, engine.switch.models.active, 1.0)
     answer = live(engine, photo(RED), gallery=visitors)
     assert answer.found.faces[0].decision.subject_id == "somebody"
