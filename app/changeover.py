@@ -83,34 +83,43 @@ class Changeover:
         return self.state
 
     def hear(
-        self, reference: str, probes: Sequence[Probe], *, trial: str | None, folder: Path | None, floor: Floor,
-        more: bool, actor: str, gallery: LocalGallery | None = None,
+        self, reference: str, gallery: LocalGallery, probes: Sequence[Probe] | Path, floor: Floor, actor: str, *,
+        trial: str | None = None, more: bool = False,
     ) -> tuple[Hearing, Verdict]:  # fmt: skip
-        """Measure a model against the active one, on these photos, on a folder's, or, without both, on the stored ones.
+        """Measure a model against the active one, in this collection, on these photos or on a folder of people.
 
-        gallery: a collection; None: the one that the service was started with.
-        trial: the id of the Hearing that these photos go on with. more: others follow, so nothing is decided yet.
+        trial: the id of the Hearing that they go on with. more: others follow, so nothing is decided yet.
         Raises ModelInUse for the active model, NotCalibrated, ProbesMissing, SpaceMismatch, TrialUnknown, and what
         `Switch.load` raises.
         """
-        gallery = gallery or self._gallery
-        new, old = self._beside(reference)
-        of_the_service = not probes and trial is None and folder is None
-        stored = of_the_service and floor == self.floor and gallery.collection == self._gallery.collection
-        if of_the_service:
-            probes = self._stored()
-        elif folder is not None and trial is None:
-            probes = probes_in(folder, self._limits)
         gatekeeper = self._gatekeeper
+        new, old = self._beside(reference)
         hearing = gatekeeper.open(gallery, old, new) if trial is None else gatekeeper.find(trial, gallery, old, new)
-        hearing.hear(probes)
+        hearing.hear(probes_in(probes, self._limits) if isinstance(probes, Path) else probes)
         if more:
             return hearing, gatekeeper.so_far(hearing, floor)
-        verdict = gatekeeper.close(hearing, floor, stored=stored)
-        self._record(actor, "gate", _told(verdict) | {"stored": int(stored)}, verdict.collection)
+        return hearing, self._judged(hearing, floor, actor, stored=False)
+
+    def hear_stored(self, reference: str, gallery: LocalGallery, floor: Floor, actor: str) -> tuple[Hearing, Verdict]:
+        """The same on the service's probes. By another floor, or elsewhere, they do not say what its own gate says.
+
+        Raises the same, and ProbesMissing where the service has none.
+        """
+        if self._probes is None:
+            raise ProbesMissing("photos to measure with", 0, "Send some; or serve with --probes FOLDER.")
+        new, old = self._beside(reference)
+        hearing = self._gatekeeper.open(gallery, old, new)
+        hearing.hear(probes_in(self._probes, self._limits))
+        stored = floor == self.floor and gallery.collection == self._gallery.collection
+        verdict = self._judged(hearing, floor, actor, stored=stored)
         if stored:
             self._measured.add((old.card.model_id, new.card.model_id))
         return hearing, verdict
+
+    def _judged(self, hearing: Hearing, floor: Floor, actor: str, *, stored: bool) -> Verdict:
+        verdict = self._gatekeeper.close(hearing, floor, stored=stored)
+        self._record(actor, "gate", _told(verdict) | {"stored": int(stored)}, verdict.collection)
+        return verdict
 
     def watch(self, reference: str, share: float, actor: str) -> State:
         """Put a model into the active one's shadow, for a share of live probes. Share 0 ends it.
@@ -161,7 +170,7 @@ class Changeover:
         """On the stored probes, unless it was measured since the present model answers."""
         new, old = self.switch.load(reference), self.switch.models.active
         if not _same(old, new) and (old.card.model_id, new.card.model_id) not in self._measured:
-            self.hear(new.card.model_id, (), trial=None, folder=None, floor=self.floor, more=False, actor=actor)
+            self.hear_stored(new.card.model_id, self._gallery, self.floor, actor)
 
     def _beside(self, reference: str) -> tuple[Active, Active]:
         """A model that is loaded, and the active one, which it must not be."""
@@ -193,11 +202,6 @@ class Changeover:
             if pair == (old.card.model_id, new.card.model_id) and row.collection in there and counts:
                 words.setdefault(row.collection, row.body)
         return words
-
-    def _stored(self) -> list[Probe]:
-        if self._probes is None:
-            raise ProbesMissing("photos to measure with", 0, "Send some; or serve with --probes FOLDER.")
-        return probes_in(self._probes, self._limits)
 
     def _record(self, actor: str, action: str, body: _Body, collection: str | None = None) -> None:
         """In the audit log, durable when it returns: it is called before what it tells of."""

@@ -116,17 +116,15 @@ def gate(
     answered with. Without photos and folder, the probes that are stored at the service are taken. A verdict is an
     answer (200), whichever it is; a model that did not pass is activated by `force` alone. No photo is kept.
     """
-    changeover = service.engine.changeover
-    hearing, verdict = changeover.hear(
-        _reference(model, service),
-        [_probe(photo) for photo in photos or []],
-        trial=trial,
-        folder=None if folder is None else _path(folder, service),
-        floor=_floor(floor, changeover.floor),
-        more=more,
-        actor=actor,
-        gallery=None if collection is None else service.engine.collection(collection),
-    )
+    engine, changeover = service.engine, service.engine.changeover
+    gallery = engine.gallery if collection is None else engine.collection(collection)
+    name, wanted = _reference(model, service), _floor(floor, changeover.floor)
+    if not photos and folder is None and trial is None:
+        hearing, verdict = changeover.hear_stored(name, gallery, wanted, actor)
+        return GateAnswer.given(hearing, verdict, complete=True)
+    sent = [_probe(photo) for photo in photos or []]
+    probes = _path(folder, service) if folder is not None and not sent else sent
+    hearing, verdict = changeover.hear(name, gallery, probes, wanted, actor, trial=trial, more=more)
     return GateAnswer.given(hearing, verdict, complete=not more)
 
 

@@ -65,14 +65,11 @@ class TestStoredProbes:
             assert told(upload(client, **low))["passed"]
             assert told(post(client, "activate", model=models["clumsy"]), 409)["code"] == "gate_refused"
 
-    def test_a_trial_that_went_on_with_others_was_not_on_them(
-        self, gallery_path, models, monkeypatch, probes, recorded
-    ):
+    def test_they_are_all_there_is_to_their_trial(self, gallery_path, models, monkeypatch, probes, recorded):
         with serving(gallery_path, models, monkeypatch, probes=probes) as client:
             first = told(client.post("/v1/models/gate", data={"model": str(models["student"]), "more": "true"}))
-            told(upload(client, models["student"], trial=first["trial"]))
-            told(post(client, "activate", model=models["student"]))
-            assert [entry.body["stored"] for entry in recorded() if entry.action == "gate"] == [0, 1]
+            assert (first["complete"], [entry.body["stored"] for entry in recorded()]) == (True, [1])
+            assert told(upload(client, models["student"], trial=first["trial"]), 404)["code"] == "trial_unknown"
 
     def test_the_way_back_and_a_new_threshold_for_the_active_model_need_no_gate(
         self, gallery_path, models, monkeypatch, probes, recorded

@@ -157,12 +157,11 @@ def test_models_that_are_loaded_beside_are_measured_anew_too(engine, gallery, mo
 
 
 def test_a_trial_goes_on_and_is_judged_by_what_decides_at_its_end(engine, gallery, models, probes, outgrow):
-    student, asked = str(models["student"]), {"folder": None, "floor": Floor(), "actor": "cli"}
-    photos = probes_in(probes, ImageLimits())
-    hearing, verdict = engine.changeover.hear(student, photos[::2], trial=None, more=True, **asked)
+    hear, student, photos = engine.changeover.hear, str(models["student"]), probes_in(probes, ImageLimits())
+    hearing, verdict = hear(student, gallery, photos[::2], Floor(), "cli", more=True)
     assert verdict.found.old.threshold.value == parts.TEACHER_THRESHOLD
     outgrow()
-    _, verdict = engine.changeover.hear(student, photos[1::2], trial=hearing.hearing_id, more=False, **asked)
+    _, verdict = hear(student, gallery, photos[1::2], Floor(), "cli", trial=hearing.hearing_id)
     assert verdict.found.old.threshold == engine.thresholds.deciding(gallery, engine.switch.models.active.card)
 
 
