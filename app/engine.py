@@ -35,7 +35,6 @@ from index.repeats import Repeats
 from index.threshold import Threshold
 
 _LOG: Final = logging.getLogger(__name__)
-_FPIR: Final = 0.01
 _BLANK: Final = 256  # pixels a side of the photo that warms the detector up: no stage of the cascade is skipped by size
 
 
@@ -59,18 +58,18 @@ class Engine:
         gallery: LocalGallery,
         stages: SharedStages,
         changeover: Changeover,
+        thresholds: Thresholds,
         limits: ImageLimits,
+        *,
         clock: Callable[[], float] = time.perf_counter,
         meters: Meters | None = None,
-        *,
-        thresholds: Thresholds | None = None,
         guard: Mode = "flag",
     ) -> None:
         self.gallery: Final = gallery
         self.stages: Final = stages
         self.changeover: Final = changeover
         self.switch: Final = changeover.switch
-        self.thresholds: Final = thresholds or Thresholds(_FPIR)
+        self.thresholds: Final = thresholds
         self.guard: Final[Mode] = guard
         self.trail: Final = Trail(gallery.store)
         self.once: Final = Once(Repeats(gallery.store), utc_now)
@@ -164,9 +163,9 @@ def open_engine(settings: Settings, meters: Meters | None = None) -> Iterator[En
                 gallery,
                 stages,
                 changeover,
+                thresholds,
                 settings.limits,
                 meters=meters,
-                thresholds=thresholds,
                 guard=settings.guard,
             )
             engine.warm_up()

@@ -21,7 +21,7 @@ def test_each_stage_has_its_milliseconds_and_what_is_left_is_waiting(engine):
     """One clock that goes 0, 1, 3, 6, … seconds: read by the engine, for every lap of the stages, and by the engine."""
     clock = itertools.accumulate(itertools.count()).__next__
     with open_stages(parts.SquareDetector(), Workload(1, 60, 60), clock) as stages:
-        timed = Engine(engine.gallery, stages, engine.changeover, ImageLimits(), clock)
+        timed = Engine(engine.gallery, stages, engine.changeover, engine.thresholds, ImageLimits(), clock=clock)
         laps = dict(identify(timed, photo(RED)).timings_ms)
     assert laps.pop("wait") == 1000 * (1 + 6 + 8 + 10)
     assert laps == {"decode": 2000, "detect": 3000, "quality": 4000, "align": 5000, "embed": 7000, "search": 9000}
