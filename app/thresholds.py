@@ -20,6 +20,17 @@ class _Table:
     calibration: Calibration
     others: dict[float, Threshold] = field(default_factory=dict)
     """At FPIRs that somebody asked for beside."""
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """To measure one of these."""
+
+
+class _Place:
+    """Where the table of one collection and one model goes. Once the collection is forgotten nobody looks there."""
+
+    def __init__(self, collection: str) -> None:
+        self.collection: Final = collection
+        self.turn: Final = threading.Lock()
+        self.table: _Table | None = None
 
 
 class Thresholds:
@@ -30,8 +41,8 @@ class Thresholds:
         self._fpir = fpir
         self._user = user
         self._fpirs: Final = sorted({*FPIRS, fpir}, reverse=True)
-        self._tables: dict[tuple[str, str], _Table] = {}
-        self._measuring = threading.Lock()
+        self._places: dict[tuple[int, str], _Place] = {}
+        """By the collection's number and the model_id: a name may be given again."""
 
     def several(self, gallery: LocalGallery, card: ModelCard) -> tuple[Threshold, ...]:
         """Those at FPIR 0.1, 0.01 and 0.001 that are known, the highest FPIR first."""
@@ -55,7 +66,7 @@ class Thresholds:
         self, gallery: LocalGallery, card: ModelCard, *, fpir: float | None = None, value: float | None = None
     ) -> bool:
         """Is nothing to be measured before something can be decided so?"""
-        table = self._tables.get((gallery.collection, card.model_id))
+        table = self._known(gallery, card)
         if table is None:
             return False
         wanted = self._fpir if fpir is None else fpir
@@ -64,32 +75,40 @@ class Thresholds:
 
     def measure(self, gallery: LocalGallery, card: ModelCard) -> None:
         """Look anew at what is stored, and measure what is not or no longer holds."""
-        self._tables[gallery.collection, card.model_id] = self._made(gallery, card)
+        place = self._place(gallery, card)
+        place.table = self._made(gallery, card)
 
     def renew(self, gallery: LocalGallery, card: ModelCard) -> None:
         """`measure`, if that was done when the collection was half as large again, or as small to match."""
-        known = self._tables.get((gallery.collection, card.model_id))
-        if known is not None and outgrown(known.subjects, gallery.stats().subjects):
+        table = self._known(gallery, card)
+        if table is not None and outgrown(table.subjects, gallery.stats().subjects):
             self.measure(gallery, card)
 
     def collections(self) -> set[str]:
         """Those in which something was decided."""
-        return {collection for collection, _ in list(self._tables)}
+        return {place.collection for place in self._places.copy().values() if place.table is not None}
 
     def forget(self, collection: str) -> None:
-        """That collection was deleted: one of the same name would be another."""
-        for key in [key for key in self._tables if key[0] == collection]:
-            self._tables.pop(key, None)
+        """That collection was deleted. What is being measured in it goes to a place where nobody looks."""
+        for key, place in self._places.copy().items():
+            if place.collection == collection:
+                self._places.pop(key, None)
 
     def _table(self, gallery: LocalGallery, card: ModelCard) -> _Table:
-        key = (gallery.collection, card.model_id)
-        found = self._tables.get(key)
-        if found is None:
-            with self._measuring:  # the first requests of a collection wait for one measurement, not for one each
-                found = self._tables.get(key)
-                if found is None:
-                    found = self._tables[key] = self._made(gallery, card)
-        return found
+        place = self._place(gallery, card)
+        if place.table is None:
+            with place.turn:  # the first requests of a collection wait for one measurement, not for one each
+                if place.table is None:
+                    place.table = self._made(gallery, card)
+        return place.table
+
+    def _known(self, gallery: LocalGallery, card: ModelCard) -> _Table | None:
+        place = self._places.get(_key(gallery, card))
+        return None if place is None else place.table
+
+    def _place(self, gallery: LocalGallery, card: ModelCard) -> _Place:
+        key = _key(gallery, card)
+        return self._places.get(key) or self._places.setdefault(key, _Place(gallery.collection))
 
     def _made(self, gallery: LocalGallery, card: ModelCard) -> _Table:
         subjects = gallery.stats().subjects
@@ -98,8 +117,12 @@ class Thresholds:
         return _Table(subjects, known, Calibration(gallery, card))
 
     def _measured(self, table: _Table, fpir: float) -> Threshold:
-        with self._measuring:
+        with table.turn:
             found = table.calibration.threshold(fpir)  # its trials are searched for once, whatever FPIRs follow
         if len(table.others) < _MOST:
             table.others[fpir] = found
         return found
+
+
+def _key(gallery: LocalGallery, card: ModelCard) -> tuple[int, str]:
+    return gallery.number, card.model_id
