@@ -39,8 +39,9 @@ from app.trust import Trust
 from faces.image import ImageLimits
 from index.gallery import utc_now
 
-_SPARE: Final = 8  # threads beside those of requests that were let in
-_CHANGES: Final = 4  # of these, for what changes something without a photo; the rest is for health and for lists
+_SPARE: Final = 12  # threads beside those of requests that were let in
+_CHANGES: Final = 4  # of these, for what changes something without a photo
+_SLOW: Final = 4  # and for what loads or measures a model; the rest is for health and for lists
 _VERSION: Final = "1.0"  # of the HTTP interface
 _DESCRIPTION: Final = """\
 A photo in, names out, over a gallery that outlives its model: teacher and student of one Space are exchanged while
@@ -90,7 +91,7 @@ def create_app(
         generate_unique_id_function=operation_id,
     )
     app.state.service, app.state.access = service, trust.access
-    app.state.changing = asyncio.Semaphore(_CHANGES)
+    app.state.changing, app.state.changing_models = asyncio.Semaphore(_CHANGES), asyncio.Semaphore(_SLOW)
     handle_errors(app)
     correct_document(app)
     app.add_middleware(BodyLimit, photo=limits.bytes, seconds=trust.upload_seconds)

@@ -1,11 +1,11 @@
 """The kind of route that everything but health is: who may not ask, or sends too much, is refused first."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from fastapi import Request, Response, params
+from fastapi import Depends, Request, Response, params
 from fastapi.routing import APIRoute
 
 from app.envelope import problems
@@ -18,6 +18,9 @@ MOST_PHOTOS: Final = 20
 """In one request."""
 _MOST_FIELDS: Final = 20
 _LONGEST_FIELD: Final = 64 * 1024  # bytes
+
+SLOW: Final = frozenset(f"/v1/models/{what}" for what in ("load", "gate", "shadow", "activate"))
+"""Addresses behind which a model is loaded or measured: they have turns of their own, or people would wait for them."""
 
 REFUSALS: Final = (
     KeyRequired("API keys in the request, where one is needed:", 0, "Send one as `Authorization: Bearer hl_…`."),
@@ -44,7 +47,8 @@ class Guarded(APIRoute):
 
     FastAPI by itself reads the whole body before it looks at a dependency, so that strangers could send what they like.
     Nor does it have to look at these afterwards: each takes a twentieth of a millisecond. What changes something waits
-    for the disk and for other processes; a few of these go on at a time, so that threads are left for the rest.
+    for the disk and for other processes; a few of these go on at a time, so that threads are left for the rest. A turn
+    is waited for once the body is there: who sends it slowly keeps none.
     """
 
     def __init__(
@@ -60,24 +64,31 @@ class Guarded(APIRoute):
         self.requires = [each.dependency for each in wanted if isinstance(each.dependency, Require)]
         self._photos = next((each.dependency.most for each in wanted if isinstance(each.dependency, Photos)), 1)
         others = [each for each in wanted if not isinstance(each.dependency, Require | Photos)]
+        if not iscoroutinefunction(endpoint) and "GET" not in (options.get("methods") or {"GET"}):
+            others.insert(0, Depends(_turn_of_the_slow if path in SLOW else _turn, scope="function"))
         extra: dict[str, Any] = {"security": [{scheme: []} for scheme in SCHEMES]} if self.requires else {}
         super().__init__(path, endpoint, dependencies=others, openapi_extra=extra | (openapi_extra or {}), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        blocks = not iscoroutinefunction(self.endpoint) and self.methods != {"GET"}
 
         async def guarded(request: Request) -> Response:
             for each in self.requires:
                 each.admit(request)
             request.scope["state"][PHOTOS] = self._photos
-            bounded = _Bounded(request.scope, request.receive, photos=self._photos)
-            if not blocks:
-                return await handle(bounded)
-            async with request.app.state.changing:
-                return await handle(bounded)
+            return await handle(_Bounded(request.scope, request.receive, photos=self._photos))
 
         return guarded
+
+
+async def _turn(request: Request) -> AsyncIterator[None]:
+    async with request.app.state.changing:
+        yield
+
+
+async def _turn_of_the_slow(request: Request) -> AsyncIterator[None]:
+    async with request.app.state.changing_models:
+        yield
 
 
 class _Bounded(Request):
