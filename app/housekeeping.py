@@ -12,6 +12,7 @@ import anyio.to_thread
 from app.engine import Engine
 from app.logs import log_event, log_failure
 from faces.errors import FacesError
+from index.subjects import due
 
 ACTOR: Final = "service"
 """Whom the audit log names."""
@@ -20,14 +21,19 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def keep_house(engine: Engine, now: datetime) -> int:
-    """Once, for every collection; how many Subjects were forgotten.
+    """Once, for every collection with something to do; how many Subjects were forgotten.
 
-    What fails in one is logged, and tried the next time. Raises what `Store.collections` raises.
+    The others are not opened: each takes memory from then on. What fails in one is logged, and tried the next time.
+    Raises what `Store.collections` raises.
     """
-    forgotten = 0
-    for info in engine.gallery.store.collections():
-        with _tried(info.name):
-            gallery = engine.collection(info.name)
+    store, forgotten = engine.gallery.store, 0
+    decided = engine.thresholds.collections()
+    there = {info.name for info in store.collections()}
+    for gone in decided - there:  # another process deleted it
+        engine.thresholds.forget(gone)
+    for name in sorted(there & (decided | store.read(lambda connection: due(connection, now)))):
+        with _tried(name):
+            gallery = engine.collection(name)
             forgotten += len(gallery.forget_expired(now, actor=ACTOR))
             for model in engine.switch.models.all:  # the gate compares thresholds of one moment
                 engine.thresholds.renew(gallery, model.card)

@@ -18,6 +18,7 @@ from faces.image import ImageLimits
 from index import audit
 from index.errors import GalleryUnavailable
 from index.gallery import Template
+from index.store import open_store
 from tests.app import parts
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,6 +40,27 @@ def test_whose_time_has_come_is_forgotten_in_every_collection(engine, gallery):
     assert (ids(gallery), ids(visitors)) == (["green"], [])
     (row, _) = gallery.store.read(lambda connection: audit.entries(connection, 10, action="forget"))
     assert row.actor == "service"
+
+
+def test_a_collection_without_anything_to_do_is_not_opened(engine, gallery, monkeypatch):
+    opened, open_one = [], gallery.store.gallery
+    for name in ("busy", "due", "idle"):
+        gallery.store.create_collection(name, parts.SPACE)
+        open_one(name).put_subject("ada", expires=NOON if name == "due" else NOON + timedelta(days=1))
+    engine.thresholds.several(open_one("busy"), engine.switch.models.active.card)
+    monkeypatch.setattr(gallery.store, "gallery", lambda name: opened.append(name) or open_one(name))
+    assert [keep_house(engine, NOON) for _ in range(2)] == [1, 0]
+    assert opened == ["busy", "due", "busy"]
+
+
+def test_the_thresholds_of_a_collection_that_another_process_deleted_go(engine, gallery, gallery_path, caplog):
+    gallery.store.create_collection("visitors", parts.SPACE)
+    engine.thresholds.several(engine.collection("visitors"), engine.switch.models.active.card)
+    with open_store(gallery_path) as elsewhere:
+        elsewhere.delete_collection("visitors")
+    keep_house(engine, NOON)
+    assert engine.thresholds.collections() == {"default"}
+    assert not caplog.records
 
 
 def test_a_running_service_keeps_house(engine, gallery):
