@@ -11,7 +11,7 @@ from app.routes.guarded import Guarded, guarded_problems
 from app.routes.service import ByDep, ServiceDep
 from app.schemas_gallery import CollectionAnswer, CollectionReceipt, CollectionRequest, CollectionsAnswer
 from app.security import require
-from index.errors import CollectionExists, CollectionInvalid
+from index.errors import CollectionExists, CollectionInvalid, CollectionUnknown
 from index.store import Store
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=Guarded, responses=guarded_problems())
@@ -53,7 +53,6 @@ def create_collection(asked: CollectionRequest, service: ServiceDep, by: ByDep) 
 )
 def get_collection(name: _Named, service: ServiceDep) -> CollectionAnswer:
     """How many Subjects and Templates it has, and of which Space."""
-    service.engine.collection(name)
     return _answer(_store(service), name)
 
 
@@ -67,7 +66,6 @@ def delete_collection(name: _Named, service: ServiceDep, by: ByDep) -> Collectio
     engine, store = service.engine, _store(service)
     if name == engine.gallery.collection:
         raise CollectionNeeded(_NEEDED.what, name, _NEEDED.remedy)
-    engine.collection(name)
     known = _answer(store, name)
     erased = store.delete_collection(name, actor=by)
     engine.thresholds.forget(name)
@@ -80,4 +78,8 @@ def _store(service: ServiceDep) -> Store:
 
 
 def _answer(store: Store, name: str) -> CollectionAnswer:
-    return next(CollectionAnswer.of(info) for info in store.collections() if info.name == name)
+    """Nothing of the collection is loaded: it may be damaged. Raises CollectionUnknown."""
+    for info in store.collections():
+        if info.name == name:
+            return CollectionAnswer.of(info)
+    raise CollectionUnknown(NO_COLLECTION.what, name, NO_COLLECTION.remedy)

@@ -1,5 +1,10 @@
 """Collections: galleries of their own behind one service."""
 
+import numpy as np
+import pytest
+
+from index.gallery import Template
+from index.store import open_store
 from tests.app import parts
 from tests.app.parts import BLUE, RED, photo
 from tests.app.test_subjects import problem
@@ -35,6 +40,31 @@ def test_a_deleted_collection_is_gone_with_everybody(client):
     for path in ("/v1/collections/visitors", "/v1/collections/visitors/subjects"):
         assert problem(client.get(path), 404) == "collection_unknown"
     assert problem(client.delete("/v1/collections/visitors"), 404) == "collection_unknown"
+
+
+def test_a_damaged_collection_is_described_and_deleted(client, gallery_path):
+    with open_store(gallery_path) as elsewhere:
+        elsewhere.create_collection("visitors", parts.SPACE)
+        template = Template(np.eye(parts.DIM, dtype=np.float32)[0], "a model")
+        elsewhere.gallery("visitors").enrol("ada", [template], space=parts.SPACE)
+        elsewhere.write(
+            lambda connection: connection.execute(
+                "UPDATE templates SET source = 'x' WHERE model_id = 'a model'"
+            ).close()
+        )
+    of = "/v1/collections/visitors"
+    assert problem(client.post(f"{of}/identify", files={"image": photo(RED)}), 503) == "gallery_corrupt"
+    assert client.get(of).json()["templates"] == 1
+    assert client.delete(of).json() == {"name": "visitors", "subjects": 1, "templates": 1, "erased": True}
+    assert problem(client.get(of), 404) == "collection_unknown"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_one_that_is_deleted_meanwhile_is_unknown(client, gallery, monkeypatch, method):
+    client.post("/v1/collections", json={"name": "visitors"})
+    there = gallery.store.collections
+    monkeypatch.setattr(gallery.store, "collections", lambda: [info for info in there() if info.name == "default"])
+    assert problem(client.request(method, "/v1/collections/visitors"), 404) == "collection_unknown"
 
 
 def test_the_default_collection_stays(client):
