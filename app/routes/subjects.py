@@ -130,9 +130,10 @@ def export_held(
     embeddings: Annotated[bool, Query(description="With the embeddings, too.")] = False,
 ) -> ExportAnswer:
     """All that is held on a Subject in this collection, and what was done with it: what the person may ask for."""
+    collection.subject(subject_id)  # or nobody is told whether another collection has it
     service.engine.trail.settle()
     held = export_subject(collection.store, subject_id, embeddings=embeddings)
-    if collection.collection not in held["collections"]:
+    if collection.collection not in held["collections"]:  # forgotten since
         raise SubjectUnknown(NO_SUBJECT.what, subject_id, NO_SUBJECT.remedy)
     service.engine.trail.note(by, "export_subject", collection.collection, {}, subject_id=subject_id)
     return ExportAnswer.of(held, collection.collection, datetime.now(UTC))

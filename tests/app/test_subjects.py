@@ -159,3 +159,12 @@ def test_a_person_is_told_all_that_is_held(client):
     (whole,) = client.get("/v1/subjects/red/export", params={"embeddings": True}).json()["collections"].values()
     assert len(whole["templates"][0]["embedding"]) == 8
     assert problem(client.get("/v1/collections/other/subjects/green/export"), 404) == "subject_unknown"
+
+
+def test_an_export_does_not_tell_whether_somebody_is_in_another_collection(client):
+    client.post("/v1/collections", json={"name": "other"})
+    client.post("/v1/collections/other/subjects", json={"subject_id": "ada"})
+    answers = [client.get(f"/v1/subjects/{each}/export") for each in ("ada", "eve")]
+    assert [problem(each, 404) for each in answers] == ["subject_unknown"] * 2
+    elsewhere, nowhere = (each.json()["error"]["message"].replace("ada", "eve") for each in answers)
+    assert elsewhere == nowhere
