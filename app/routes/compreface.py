@@ -1,6 +1,7 @@
 """The routes of CompreFace, over our engine: see `app.compreface`. A key for one collection is served from that one."""
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Final
 
@@ -27,6 +28,7 @@ from index.threshold import Threshold, decide
 
 _MOST: Final = 100  # predictions, as of our own routes
 _PAGE: Final = 500
+_LONGEST_ID: Final = 100  # of an image, in digits
 
 
 class _Spoken(Guarded):
@@ -54,7 +56,7 @@ _IDENTIFY: Final = Depends(require("identify"))
 _ENROL: Final = Depends(require("enrol"))
 _READ: Final = Depends(require("enrol", "admin"))
 _SubjectName = Annotated[str, Path(min_length=1, max_length=500)]
-_ImageId = Annotated[str, Path(max_length=100)]
+_ImageId = Annotated[str, Path(max_length=_LONGEST_ID)]
 _Count = Annotated[int, Query(ge=1, le=_MOST)]
 
 
@@ -214,12 +216,12 @@ def delete_some_faces(
     image_ids: Annotated[list[str], Body(max_length=1000)], collection: CollectionDep, by: ByDep
 ) -> list[Answer]:
     """Those that are there; others are passed over."""
-    pairs = []
-    for image_id in dict.fromkeys(image_ids):
-        try:
-            pairs.append((collection.owner(_number(image_id)), _number(image_id)))
-        except TemplateUnknown:
-            continue
+    owners: dict[int, str] = {}  # by number: 1 and 01 are one
+    for image_id in image_ids:
+        with suppress(TemplateUnknown):
+            number = _number(image_id)
+            owners[number] = collection.owner(number)
+    pairs = [(subject_id, number) for number, subject_id in owners.items()]
     if pairs:
         collection.forget_templates(pairs, actor=by)
     return [{"image_id": str(number), "subject": subject_id} for subject_id, number in pairs]
@@ -293,7 +295,8 @@ async def detect(file: File, call: CallDep, options: OptionsDep) -> Answer:
 
 def _number(image_id: str) -> int:
     """Raises TemplateUnknown for what no Template is called."""
-    if not (image_id.isascii() and image_id.isdecimal()) or int(image_id) >= 2**63:
+    plausible = image_id.isascii() and image_id.isdecimal() and len(image_id) <= _LONGEST_ID
+    if not plausible or int(image_id) >= 2**63:
         raise TemplateUnknown("no image with this id", image_id[:64], "List the faces.")
     return int(image_id)
 

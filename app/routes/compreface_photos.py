@@ -24,7 +24,7 @@ def _photo(field: str) -> Callable[[Request], AsyncIterator[Read]]:
         if request.headers.get("content-type", "").startswith("application/json"):
             try:
                 body = await request.json()
-            except ValueError:
+            except (ValueError, RecursionError):  # the latter of brackets within brackets
                 raise said.refusal("body", "not JSON") from None
             data = said.photo_of(body.get(field) if isinstance(body, dict) else None, field)
             yield lambda: data

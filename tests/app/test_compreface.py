@@ -149,6 +149,12 @@ def test_faces_are_listed_in_pages_and_deleted_by_their_ids(ask):
     assert ask("DELETE", "/recognition/faces") == (200, {"deleted": 1})
 
 
+def test_a_face_that_is_named_in_two_ways_is_deleted_once(ask):
+    ids = ["1", "01", "1" * 5000, "2"]
+    deleted = [{"image_id": "1", "subject": "red"}, {"image_id": "2", "subject": "green"}]
+    assert ask("POST", "/recognition/faces/delete", json=ids) == (200, deleted)
+
+
 JSON = {"content-type": "application/json"}
 FILE = {"files": {"file": photo(RED)}}
 REFUSED = {
@@ -162,6 +168,7 @@ REFUSED = {
     "a plugin that there is not": ("POST", "/recognition/recognize?face_plugins=age", FILE, 400, 26),
     "no base64": ("POST", "/recognition/recognize", {"json": {"file": "???"}}, 400, 26),
     "no JSON": ("POST", "/detection/detect", {"content": b"{", "headers": JSON}, 400, 26),
+    "JSON without a bottom": ("POST", "/detection/detect", {"content": b"[" * 200_000, "headers": JSON}, 400, 26),
     "a Subject that is there": ("POST", "/recognition/subjects", {"json": {"subject": "red"}}, 400, 43),
     "a Subject that is not": ("DELETE", "/recognition/subjects/zoe", {}, 404, 42),
     "an image that is not": ("DELETE", "/recognition/faces/77", {}, 404, 11),
