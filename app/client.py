@@ -15,6 +15,7 @@ from app.schemas_audit import AuditAnswer, AuditVerdict
 from app.schemas_gallery import CollectionAnswer, CollectionReceipt, CollectionsAnswer
 from app.schemas_photos import DetectAnswer, EmbedAnswer
 from app.verdicts import GateAnswer
+from index.errors import PhotoUnreadable
 
 API_KEY: Final = "HEIRLOOM_API_KEY"
 """The variable that programs take their key from: on a command line others could read it."""
@@ -119,11 +120,11 @@ class Client(CollectionClient):
         """Measure a model against the active one, on these photos (subject id, file), or on those that the service has.
 
         collection: where both search; None: the one that the service was started with. The photos are sent in several
-        requests. report_progress: called with the number of photos dealt with.
+        requests. report_progress: called with the number of photos dealt with. Raises PhotoUnreadable, too.
         """
         asked, answer = {"model": model, "floor": floor} | ({"collection": collection} if collection else {}), None
         for batch, last in _batches(photos):
-            files = [("photos", (f"{person}/{path.name}", path.read_bytes())) for person, path in batch]
+            files = [("photos", photo) for photo in batch]
             asked |= {"more": "false" if last else "true"}
             answer = self._wire.ask(GateAnswer, "POST", "/v1/models/gate", data=asked, files=files, timeout=_MEASURING)
             asked |= {"model": answer.new.model.model_id, "trial": answer.trial}
@@ -180,16 +181,28 @@ class Client(CollectionClient):
         return self._wire.ask(AuditVerdict, "GET", "/v1/audit/verify", optional={"head": head})
 
 
-def _batches(photos: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[tuple[str, Path]], bool]]:
-    """Photos that fit into one request each, in order; and whether they are the last."""
-    batch: list[tuple[str, Path]] = []
+def _batches(photos: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[tuple[str, bytes]], bool]]:
+    """Photos that fit into one request each, `SUBJECT/NAME` and bytes, in order; and whether they are the last.
+
+    Raises PhotoUnreadable.
+    """
+    batch: list[tuple[str, bytes]] = []
     size = 0
     for person, path in photos:
-        more = path.stat().st_size
-        if batch and (len(batch) == _MOST_PHOTOS or size + more > _MOST_BYTES):
+        data = _read(path)
+        if batch and (len(batch) == _MOST_PHOTOS or size + len(data) > _MOST_BYTES):
             yield batch, False
             batch, size = [], 0
-        batch.append((person, path))
-        size += more
+        batch.append((f"{person}/{path.name}", data))
+        size += len(data)
     if batch:
         yield batch, True
+
+
+def _read(path: Path) -> bytes:
+    """The whole file: what is too large is the service's to say."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PhotoUnreadable(reason, str(path), "Check the file and its permissions.") from None

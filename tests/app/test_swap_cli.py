@@ -100,6 +100,15 @@ def test_photos_that_are_no_probes_are_listed(swap, models, probes):
     assert "no probe: red/text.png: image_type_refused" in swap(models["student"], "--probes", probes)[1]
 
 
+def test_a_photo_that_cannot_be_read_is_named(swap, url, models, probes):
+    (probes / "red" / "gone.png").symlink_to("nowhere.png")
+    code, _, err = swap(models["student"], "--probes", probes)
+    assert (code, active(url)) == (1, "teacher")
+    (line,) = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: No such file or directory: ")
+    assert "/red/gone.png'. Check the file" in line
+
+
 @pytest.mark.parametrize(
     "option", [("--probes", "."), ("--collection", "a"), ("--floor", "fnir=1"), ("--force",), ("--shadow", "0.5")]
 )
