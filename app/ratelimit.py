@@ -51,5 +51,5 @@ class RateLimit:
         return wait
 
     def _let_go(self, now: float) -> None:
-        while len(self._full_at) > self._callers or next(iter(self._full_at.values())) <= now:
+        while self._full_at and (len(self._full_at) > self._callers or next(iter(self._full_at.values())) <= now):
             self._full_at.popitem(last=False)

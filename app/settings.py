@@ -60,7 +60,9 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], *_Lis
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     gallery: Path
     """The gallery file that is searched."""

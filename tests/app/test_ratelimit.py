@@ -74,3 +74,10 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing_away(backwards):
     limit = RateLimit(Rate(1, 1))
     limit.take("ada", 10.0)
     assert limit.take("ada", 10.0 - backwards) == 1 + backwards
+
+
+def test_a_bucket_that_is_full_again_at_once_is_not_remembered():
+    """1 / rate is less than what tells one moment from the next."""
+    limit = RateLimit(Rate(1e18, 1))
+    assert [limit.take("ada", 1e6) for _ in range(2)] == [0, 0]
+    assert len(limit) == 0

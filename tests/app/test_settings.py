@@ -101,6 +101,18 @@ def test_a_bad_variable_is_named_with_its_value(monkeypatch, name, value):
     assert (refused.value.value, refused.value.remedy) == (value, f"Correct {variable}.")
 
 
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize(
+    "name", ["rate", "patience", "stuck_after", "linger", "upload_seconds", "expiry_every", "fpir", "threshold"]
+)
+def test_a_number_is_finite(monkeypatch, file, name, value):
+    with pytest.raises(SettingsInvalid, match=rf"^{name} in {file('')}: input should be"):
+        read_settings(file(f'gallery = "g"\n{name} = {value}'))
+    monkeypatch.setenv(f"HEIRLOOM_{name.upper()}", value)
+    with pytest.raises(SettingsInvalid, match=rf"^HEIRLOOM_{name.upper()}: input should be"):
+        read_settings(gallery="g")
+
+
 def test_a_bad_value_in_the_file_is_named_with_the_file(file):
     config = file('gallery = "g"\nport = "eighty"')
     with pytest.raises(SettingsInvalid, match=rf"port in {config}: .*'eighty'"):
