@@ -31,6 +31,7 @@ from index.errors import (
     TemplateUnknown,
 )
 from index.gallery import Candidate
+from index.threshold import spoken_against
 
 CODES: Final[Mapping[type[FacesError], tuple[int, int]]] = MappingProxyType(
     {
@@ -72,7 +73,7 @@ def similarity(score: float, threshold: float) -> float:
 
 def subjects_of(found: Sequence[Candidate], threshold: float, count: int) -> list[dict[str, Any]]:
     """The best of a face, but those that a negative example speaks against."""
-    kept = [one for one in found if one.negative is None or one.negative < one.score]
+    kept = [one for one in found if not spoken_against(one.score, one.negative)]
     return [{"subject": one.subject_id, "similarity": similarity(one.score, threshold)} for one in kept[:count]]
 
 

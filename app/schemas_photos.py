@@ -7,7 +7,7 @@ from pydantic import Field
 from app.view import OneFace
 from index.answers import BoxAnswer, ImageAnswer, ModelAnswer, QualityAnswer, Schema, Score, ThresholdAnswer
 from index.identify import Looked
-from index.threshold import Threshold
+from index.threshold import Threshold, spoken_against
 
 
 class DetectedFace(Schema):
@@ -79,7 +79,7 @@ class VerifyAnswer(Schema):
 
 def verdict(score: float, threshold: Threshold, negative: float | None = None) -> VerifyDecision:
     """As `index.threshold.decide`, of one."""
-    match = score >= threshold.value and (negative is None or negative < score)
+    match = score >= threshold.value and not spoken_against(score, negative)
     return VerifyDecision(match=match, **ThresholdAnswer.fields_of(threshold))
 
 

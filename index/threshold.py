@@ -55,7 +55,12 @@ def decide(candidates: Sequence[Candidate], threshold: Threshold) -> Decision:
     over = (
         candidate
         for candidate in candidates
-        if candidate.score >= threshold.value and (candidate.negative is None or candidate.negative < candidate.score)
+        if candidate.score >= threshold.value and not spoken_against(candidate.score, candidate.negative)
     )
     best = min(over, key=lambda candidate: (-candidate.score, candidate.template_id), default=None)
     return Decision(best.subject_id if best else None, threshold)
+
+
+def spoken_against(score: float, negative: float | None) -> bool:
+    """Whether the probe is as near to a negative example as this score, or nearer; None: there is no example."""
+    return negative is not None and negative >= score

@@ -9,15 +9,17 @@ from compreface import CompreFace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.compreface import similarity
+from app.compreface import similarity, subjects_of
 from app.ratelimit import Rate, RateLimit
+from app.schemas_photos import verdict
 from app.security import Access
 from app.service import create_app
 from app.trust import Trust
 from faces.image import ImageLimits
 from index.errors import GalleryUnavailable
-from index.gallery import utc_now
+from index.gallery import Candidate, utc_now
 from index.keyring import Keyring
+from index.threshold import Threshold, decide
 from tests.app import parts
 from tests.app.parts import BLACK, BLUE, GREEN, RED, photo
 
@@ -30,6 +32,14 @@ def test_similarity_keeps_the_order_and_is_a_half_at_the_threshold(low, high, th
     assert 0 <= similarity(low, threshold) <= similarity(high, threshold) <= 1
     assert similarity(threshold, threshold) == 0.5
     assert (similarity(-1, threshold), similarity(1, threshold)) == (0, 1)
+
+
+@pytest.mark.parametrize(("negative", "named"), [(None, True), (0.79, True), (0.8, False), (0.9, False)])
+def test_whom_a_negative_example_speaks_against_is_neither_named_nor_a_match(negative, named):
+    threshold = Threshold(0.5, 0.01, 2, "a model", "card", "2026-11-28")
+    candidate = Candidate("ada", "Ada", 0.8, 1, negative=negative)
+    assert [bool(subjects_of([candidate], 0.5, 1)), verdict(0.8, threshold, negative).match] == [named] * 2
+    assert decide([candidate], threshold).subject_id == ("ada" if named else None)
 
 
 @pytest.fixture
