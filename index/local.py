@@ -54,6 +54,11 @@ class LocalGallery:
         self.store, self.path, self.collection, self.space = store, store.path, of.name, of.space
         self._of, self._cache, self._closes_store = of, cache, closes_store
 
+    @property
+    def number(self) -> int:
+        """Of the collection: never given twice."""
+        return self._of.number
+
     def __enter__(self) -> Self:
         return self
 

@@ -57,6 +57,15 @@ def test_template_ids_are_not_shared_between_collections(store):
     assert len(set(ids)) == 2
 
 
+def test_a_collection_of_a_name_that_was_deleted_has_another_number(store):
+    numbers = []
+    for _ in range(2):
+        store.create_collection("guests", SPACE)
+        numbers.append(store.gallery("guests").number)
+        store.delete_collection("guests")
+    assert len(set(numbers)) == 2
+
+
 def test_collections_survive_closing(path):
     with create_store(path, {"one": SPACE, "two": SPACE}) as store:
         store.gallery("two").enrol("ada", templates(EAST), space=SPACE)
