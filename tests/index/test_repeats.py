@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import TypeAdapter
 
 from index.repeats import KEPT_FOR, Kept, Repeats, drop_mentions, keep, recall
 from index.schema import TABLES
@@ -55,9 +56,37 @@ def test_a_key_that_was_used_long_ago_can_be_used_again(connection):
 def test_an_answer_that_names_a_subject_can_be_forgotten(connection, answer):
     keep(connection, "key", "one", kept(**answer), NOW)
     keep(connection, "key", "two", kept(subject_id="adam", name="ada lovelace"), NOW)
-    assert drop_mentions(connection, "ada") == 1
+    assert drop_mentions(connection, {"ada", "eve"}) == 1
     assert recall(connection, "key", "one", NOW) is None
     assert recall(connection, "key", "two", NOW) is not None
+
+
+def test_one_that_is_damaged_may_name_anybody(connection):
+    keep(connection, "key", "one", Kept("ab", 201, '{"subject_id":"a'), NOW)
+    keep(connection, "key", "two", kept(), NOW)
+    connection.execute("UPDATE idempotency SET answer = CAST(X'22ff22' AS TEXT) WHERE key = 'two'")
+    assert drop_mentions(connection, {"ada"}) == 2
+
+
+@pytest.mark.parametrize("subject_id", ["ada", 'Zoë "Zo" Müller', "a\\b"])
+def test_whoever_is_forgotten_is_in_no_answer_and_others_stay_in_theirs(gallery, subject_id):
+    gallery.put_subject(subject_id)
+    answers = {"one": subject_id, "two": f"{subject_id}-1042", "three": "e"}
+    for key, named in answers.items():
+        answer = TypeAdapter(dict[str, str]).dump_json({"subject_id": named}).decode()
+        Repeats(gallery.store).keep("key", key, Kept("ab", 201, answer), NOW)
+    gallery.forget(subject_id)
+    assert [key for key in answers if Repeats(gallery.store).recall("key", key, NOW)] == ["two", "three"]
+
+
+def test_whoever_was_merged_into_the_forgotten_one_is_in_no_answer_either(gallery):
+    for name in ("ada", "eve", "zoë"):
+        gallery.put_subject(name)
+        Repeats(gallery.store).keep("key", name, kept(subject_id=name), NOW)
+    gallery.merge("zoë", "eve")
+    gallery.merge("eve", "ada")
+    gallery.forget("ada")
+    assert not any(Repeats(gallery.store).recall("key", name, NOW) for name in ("ada", "eve", "zoë"))
 
 
 def test_in_a_store_they_outlive_its_closing(tmp_path):
