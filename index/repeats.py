@@ -26,6 +26,15 @@ class Kept:
     """JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """The Subject that an answer is about."""
+
+    collection: int
+    """Its number."""
+    subject_id: str
+
+
 def recall(connection: sqlite3.Connection, scope: str, key: str, now: datetime) -> Kept | None:
     """The answer to the request with this key, if there was one within the last day. scope: whose key it is."""
     row = connection.execute(
@@ -35,12 +44,13 @@ def recall(connection: sqlite3.Connection, scope: str, key: str, now: datetime) 
     return None if row is None else Kept(*row)
 
 
-def keep(connection: sqlite3.Connection, scope: str, key: str, kept: Kept, now: datetime) -> None:
-    """Remember an answer, and forget those that are too old."""
+def keep(connection: sqlite3.Connection, scope: str, key: str, kept: Kept, whom: Whom, now: datetime) -> None:
+    """Remember an answer, and forget those that are too old. One about a Subject that has gone since is not kept."""
     connection.execute("DELETE FROM idempotency WHERE created <= ?", (_text(now - KEPT_FOR),))
     connection.execute(
-        "INSERT OR REPLACE INTO idempotency (key, scope, request, status, answer, created) VALUES (?, ?, ?, ?, ?, ?)",
-        (key, scope, kept.request, kept.status, kept.answer, _text(now)),
+        "INSERT OR REPLACE INTO idempotency (key, scope, request, status, answer, created) SELECT ?, ?, ?, ?, ?, ?"
+        " FROM subjects WHERE collection = ? AND subject_id = ?",
+        (key, scope, kept.request, kept.status, kept.answer, _text(now), whom.collection, whom.subject_id),
     )
 
 
@@ -84,5 +94,5 @@ class Repeats:
     def recall(self, scope: str, key: str, now: datetime) -> Kept | None:
         return self._store.read(lambda connection: recall(connection, scope, key, now))
 
-    def keep(self, scope: str, key: str, kept: Kept, now: datetime) -> None:
-        self._store.write(lambda connection: keep(connection, scope, key, kept, now))
+    def keep(self, scope: str, key: str, kept: Kept, whom: Whom, now: datetime) -> None:
+        self._store.write(lambda connection: keep(connection, scope, key, kept, whom, now))
