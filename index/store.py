@@ -277,11 +277,7 @@ class Store:
             connection.execute("DELETE FROM idempotency")  # answers may hold anybody's id
             return of.number
 
-        number = self.write(delete)
-        with self._opening:
-            cache = self._caches.pop(number, None)
-        if cache is not None:
-            cache.close()
+        self._drop_cache(self.write(delete))
         scrubbed = self.scrub(_SCRUB_WAIT)
         return not any(purged.fault for purged in purge(self.path)) and scrubbed
 
@@ -292,10 +288,11 @@ class Store:
         """
         of = self.read(lambda connection: self.find(connection, name))
         with self._opening:
-            if of.number not in self._caches:
-                self._caches[of.number] = Cache(self, of.number, of.space.dim)
+            cache = self._caches.get(of.number)
+            if cache is None:
+                cache = self._caches[of.number] = Cache(self, of.number, of.space.dim)
                 self._ahead.close()  # whatever it has read besides
-        return LocalGallery(self, of, self._caches[of.number], closes_store=closes_store)
+        return LocalGallery(self, of, cache, closes_store=closes_store)
 
     def find(self, connection: sqlite3.Connection, name: str) -> Collection:
         """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
@@ -362,8 +359,23 @@ class Store:
     def _erase_caches(self, wait: float) -> bool:
         with self._opening:
             caches = dict(self._caches)
-        others = drop_all_but(self.path, list(caches), wait)
-        return all([others, *(cache.erase(wait) for cache in caches.values())])
+        erased = [self._erase_cache(number, cache, wait) for number, cache in caches.items()]
+        with self._opening:
+            kept = list(self._caches)
+        return drop_all_but(self.path, kept, wait) and all(erased)
+
+    def _erase_cache(self, number: int, cache: Cache, wait: float) -> bool:
+        try:
+            return cache.erase(wait)
+        except CollectionUnknown:  # deleted meanwhile, or by another process
+            self._drop_cache(number)
+            return True
+
+    def _drop_cache(self, number: int) -> None:
+        with self._opening:
+            cache = self._caches.pop(number, None)
+        if cache is not None:
+            cache.close()
 
     def _rewrite(self, _: float) -> bool:
         try:

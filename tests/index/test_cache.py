@@ -8,14 +8,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from index import cache, compaction, operations, snapshots
-from index.errors import GalleryCorrupt
+from index.errors import CollectionUnknown, GalleryCorrupt
 from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
 from index.snapshots import SnapshotFiles, folder_of
+from index.store import open_store
 from tests.index.fakes import EAST, SPACE, ListGallery, random_rows, templates
 
 PROBES = random_rows(9, seed=99)
@@ -210,6 +212,15 @@ class TestFiles:
                 assert len(gallery.check()) == 1
             gallery.forget("s8")
             assert gallery.check() == []
+
+    def test_a_collection_may_be_deleted_by_another_process_while_they_are_written(self, kept, monkeypatch):
+        save = SnapshotFiles.save
+        with open_gallery(kept) as gallery, open_store(kept) as other:
+            monkeypatch.setattr(other, "scrub", Mock())  # it waits for the files
+            monkeypatch.setattr(SnapshotFiles, "save", lambda *of: (save(*of), other.delete_collection("default"))[0])
+            gallery.compact()
+            with pytest.raises(CollectionUnknown):
+                answers(gallery)
 
     def test_a_folder_that_cannot_be_written_is_a_warning_and_no_more(self, path, monkeypatch, caplog):
         with create_gallery(path, SPACE) as gallery:

@@ -106,6 +106,40 @@ def test_a_deleted_collection_is_gone_for_good(store, path):
     assert subjects(store.gallery("guests")) == []
 
 
+def test_somebody_is_forgotten_though_another_process_deleted_a_collection_that_is_open_here(store, path):
+    for name in ("guests", "staff"):
+        store.create_collection(name, SPACE)
+        store.gallery(name).enrol("ada", templates(EAST), space=SPACE)
+    guests, staff = store.gallery("guests"), store.gallery("staff")
+    with open_store(path) as other:
+        assert other.delete_collection("guests")
+    assert staff.forget("ada").erased_at is not None
+    with pytest.raises(CollectionUnknown):
+        guests.search(EAST[None], 1, space=SPACE)
+
+
+def test_a_collection_that_is_deleted_while_it_is_asked_for_is_told_by_its_gallery(store):
+    class Unlucky:
+        """Somebody deletes it the moment it is let go of."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            self.lock.acquire()
+
+        def __exit__(self, *_):
+            self.lock.release()
+            store._opening = self.lock
+            store.delete_collection("guests")
+
+    store.create_collection("guests", SPACE)
+    store._opening = Unlucky(store._opening)
+    gallery = store.gallery("guests")
+    with pytest.raises(CollectionUnknown):
+        gallery.search(EAST[None], 1, space=SPACE)
+
+
 def everything(path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.glob(path.name + "*") if file.is_file())
 
