@@ -298,7 +298,8 @@ class Store:
         """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
         row = connection.execute("SELECT number, space, space_id FROM collections WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise CollectionUnknown(f"no such collection in {self.path}", name, "index stats lists them.")
+            remedy = "index stats lists them, and so does GET /v1/collections."
+            raise CollectionUnknown("no such collection", name, remedy)
         number, space, space_id = row
         return self._collection(number, name, self._space(space, space_id))
 
