@@ -246,16 +246,8 @@ class Store:
 
     def create_collection(self, name: str, space: Space, *, actor: str | By = "cli") -> None:
         """Raises CollectionExists, CollectionInvalid."""
-        require_text(name, "name of a collection", CollectionInvalid)
         at = self.clock().isoformat()
-
-        def create(connection: sqlite3.Connection) -> None:
-            if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
-                raise CollectionExists("there is a collection of this name", name, "Choose another name.")
-            of = self._collection(insert_collection(connection, name, space), name, space)
-            Change(connection, of, actor, at).tell("create_collection", None, {"space_id": space.space_id})
-
-        self.write(create)
+        self.write(lambda connection: self.make(connection, name, space, actor, at))
 
     def delete_collection(self, name: str, *, actor: str | By = "cli") -> bool:
         """Delete a collection and everybody in it for good; whether their bytes are overwritten, in backups too.
@@ -302,6 +294,15 @@ class Store:
             raise CollectionUnknown("no such collection", name, remedy)
         number, space, space_id = row
         return self._collection(number, name, self._space(space, space_id))
+
+    def make(self, connection: sqlite3.Connection, name: str, space: Space, actor: str | By, at: str) -> Collection:
+        """A new collection, inside a job. Raises CollectionExists, CollectionInvalid."""
+        require_text(name, "name of a collection", CollectionInvalid)
+        if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
+            raise CollectionExists("there is a collection of this name", name, "Choose another name.")
+        of = self._collection(insert_collection(connection, name, space), name, space)
+        Change(connection, of, actor, at).tell("create_collection", None, {"space_id": space.space_id})
+        return of
 
     def _collection(self, number: int, name: str, space: Space) -> Collection:
         return Collection(self.path, number, name, space, self.sealing, self._salt)
