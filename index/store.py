@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from faces.files import sync
 from faces.space import SPACE_JSON, Space
-from index import audit, faults
+from index import audit, faults, scrub
 from index.backup import purge
 from index.cache import Cache
-from index.collection import By, Change, Collection
+from index.collection import By, Change, Collection, erase_all
 from index.connection import RESTORE, beside, inspect
 from index.contract import require_text, utc_now
 from index.empty_file import insert_collection, write_empty
@@ -258,20 +258,12 @@ class Store:
 
         def delete(connection: sqlite3.Connection) -> int:
             of = self.find(connection, name)
-            of_these = "(SELECT number FROM subjects WHERE collection = ?)"
-            gone = connection.execute(f"DELETE FROM templates WHERE subject IN {of_these}", (of.number,))  # noqa: S608
-            change = Change(connection, of, actor, at)
-            change.tell("delete_collection", None, {"templates": gone.rowcount})
-            change.ask_to_scrub()
-            connection.execute(f"DELETE FROM negatives WHERE subject IN {of_these}", (of.number,))  # noqa: S608
-            connection.execute("DELETE FROM subjects WHERE collection = ?", (of.number,))
-            connection.execute("DELETE FROM collections WHERE number = ?", (of.number,))
-            connection.execute("DELETE FROM idempotency")  # answers may hold anybody's id
+            erase_all(Change(connection, of, actor, at))
             return of.number
 
         self._drop_cache(self.write(delete))
-        scrubbed = self.scrub(_SCRUB_WAIT)
-        return not any(purged.fault for purged in purge(self.path)) and scrubbed
+        scrubbed, left_in = self.scrub(scrub.WAIT)
+        return scrubbed and not left_in
 
     def gallery(self, name: str = DEFAULT, *, closes_store: bool = False) -> LocalGallery:
         """The collection of this name, checked row by row, or loaded from its snapshot files.
@@ -318,9 +310,10 @@ class Store:
 
     # Erasing and checking.
 
-    def scrub(self, wait: float) -> bool:
+    def scrub(self, wait: float) -> tuple[bool, tuple[str, ...]]:
         """Overwrite what was deleted: the file is written anew, the log emptied, caches and their files are rebuilt.
 
+        Whether that is done; and `Receipt.left_in`, as whoever was deleted leaves the backups, too.
         False: somebody is in the way, or the disk, and the next call goes on. `secure_delete` alone is not enough: a
         page that SQLite split keeps copies of rows it moved to another, ids in the index of subjects were found there.
         Takes time and memory as large as the file.
@@ -329,14 +322,15 @@ class Store:
         deadline = time.monotonic() + wait
         with self._scrubbing:
             pending = self.scrub_pending()
+            # Before the last step: until that is done, whoever opens the store does all of this again.
+            left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
             try:
-                return not pending or self._scrubbed(pending, deadline)
+                return not pending or self._scrubbed(pending, deadline), left_in
             except (GalleryBusy, GalleryUnavailable, OSError) as error:
                 _LOG.warning("what was forgotten is not overwritten yet: %s", error)
-                return False
+                return False, left_in
 
     def _scrubbed(self, pending: int, deadline: float) -> bool:
-        purge(self.path)  # before the last step: until that is done, whoever opens the store does all of this again
         steps = [self._erase_caches, self._rewrite, self._empty_log]
         while steps:
             if steps[0](max(0.0, deadline - time.monotonic())):
@@ -393,9 +387,6 @@ class Store:
         if not busy:
             sync(beside(self.path, "-wal"))  # SQLite leaves that out: a power cut would undo it
         return not busy
-
-
-_SCRUB_WAIT: Final = 30.0  # seconds
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[str, bytes, str]:

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from index import cache, compaction, operations, snapshots
+from index import cache, compaction, operations, scrub, snapshots
 from index.errors import CollectionUnknown, GalleryCorrupt
 from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
 from index.snapshots import SnapshotFiles, folder_of
@@ -102,7 +102,7 @@ class TestFiles:
     def test_what_was_erased_and_merged_since_is_taken_in_too(self, kept, monkeypatch):
         with open_gallery(kept) as gallery:
             gallery.merge("s3", "s4")
-            monkeypatch.setattr(gallery.store, "scrub", lambda _: False)
+            monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))
             gallery.forget("s5")
             gallery.store.write(lambda c: c.execute("UPDATE store SET scrub_pending = 0").close())  # as if it were done
             expected = answers(gallery)
@@ -204,7 +204,7 @@ class TestFiles:
             assert not any(needle in contents(kept) for needle in needles)
 
     def test_somebody_who_keeps_the_files_delays_the_erasure(self, kept, monkeypatch):
-        monkeypatch.setattr("index.local._SCRUB_WAIT", 0.0)
+        monkeypatch.setattr(scrub, "WAIT", 0.0)
         with open_gallery(kept) as gallery:
             with SnapshotFiles(kept, gallery.store.store_id, 1).locked(0) as mine:
                 assert mine
@@ -216,7 +216,7 @@ class TestFiles:
     def test_a_collection_may_be_deleted_by_another_process_while_they_are_written(self, kept, monkeypatch):
         save = SnapshotFiles.save
         with open_gallery(kept) as gallery, open_store(kept) as other:
-            monkeypatch.setattr(other, "scrub", Mock())  # it waits for the files
+            monkeypatch.setattr(other, "scrub", Mock(return_value=(True, ())))  # it waits for the files
             monkeypatch.setattr(SnapshotFiles, "save", lambda *of: (save(*of), other.delete_collection("default"))[0])
             gallery.compact()
             with pytest.raises(CollectionUnknown):
@@ -361,7 +361,7 @@ class TestCompaction:
         def interrupted(snapshot, group):
             built = build(snapshot, group)
             monkeypatch.setattr(cache, "build", build)
-            monkeypatch.setattr(gallery.store, "scrub", lambda _: False)
+            monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))
             gallery.forget("s2")
             gallery.merge("s3", "s4")
             enrol(gallery, 10)
