@@ -197,12 +197,20 @@ def test_a_backup_that_cannot_be_opened_is_named_and_the_erasure_is_not_called_d
 
 
 @pytest.mark.usefixtures("taken")
+def test_backups_that_the_disk_does_not_give_are_named_without_their_folder(gallery, path, monkeypatch):
+    monkeypatch.setattr(keeping, "backups", Mock(side_effect=PermissionError(13, "Permission denied", str(path))))
+    assert gallery.forget("ada-lovelace").left_in == ("people.heirloom.backups: Permission denied",)
+
+
+@pytest.mark.usefixtures("taken")
 def test_a_backup_of_another_store_is_left_alone_and_named(gallery, path, tmp_path):
     with create_gallery(tmp_path / "other.heirloom", SPACE) as other:
         enrol_ada(other)
     stray = folder_of(path) / "stray.heirloom"
     stray.write_bytes((tmp_path / "other.heirloom").read_bytes())
-    assert "of another store" in gallery.forget("ada-lovelace").left_in[0]
+    assert gallery.forget("ada-lovelace").left_in == (
+        "stray.heirloom: a backup of another store, or of an older format. Move it away.",
+    )
     assert people(stray) == ["ada-lovelace", "bob", "cy"]
 
 
