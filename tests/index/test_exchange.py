@@ -13,6 +13,7 @@ from index.dossier import export_subject
 from index.errors import (
     CollectionUnknown,
     ExportInvalid,
+    GalleryCorrupt,
     GalleryExists,
     GalleryUnavailable,
     SignatureRefused,
@@ -192,6 +193,13 @@ def test_a_subject_of_several_collections_is_told_of_in_each(gallery):
     gallery.store.create_collection("guests", SPACE)
     gallery.store.gallery("guests").put_subject("ada")
     assert sorted(export_subject(gallery.store, "ada")["collections"]) == ["default", "guests"]
+
+
+def test_what_is_damaged_is_not_told(gallery):
+    fill(gallery)
+    gallery.store.write(lambda connection: connection.execute("UPDATE negatives SET model_id = 'n'").close())
+    with pytest.raises(GalleryCorrupt, match="Negative example 1"):
+        export_subject(gallery.store, "ada")
 
 
 def test_nobody_of_that_id_is_an_error(gallery):
