@@ -19,7 +19,7 @@ from fastapi import Header, Response
 from app.errors import RepeatRefused, RepeatTooEarly
 from app.logs import log_event
 from faces.errors import FacesError
-from index.repeats import Kept
+from index.repeats import Kept, Whom
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Repeats(Protocol):
 
     def recall(self, scope: str, key: str, now: datetime) -> Kept | None: ...
 
-    def keep(self, scope: str, key: str, kept: Kept, now: datetime) -> None:
-        """Durable on return."""
+    def keep(self, scope: str, key: str, kept: Kept, whom: Whom, now: datetime) -> None:
+        """Durable on return; nothing when the Subject is gone."""
         ...
 
 
@@ -55,6 +55,8 @@ class Repeatable:
     key: str
     request: str
     """See `fingerprint`."""
+    whom: Whom
+    """Whom the answer will be about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Once:
             reply = act()
             try:
                 known = Kept(repeatable.request, reply.status, reply.answer)
-                self._repeats.keep(repeatable.scope, repeatable.key, known, self._now())
+                self._repeats.keep(repeatable.scope, repeatable.key, known, repeatable.whom, self._now())
             except FacesError as error:
                 log_event(_LOG, logging.WARNING, f"an answer could not be kept for a repeated request: {error}")
             return reply

@@ -183,9 +183,14 @@ class ReceiptAnswer(Schema):
     erased_at: Annotated[
         str | None,
         Field(
-            description="Its bytes are in no file from then on; null: another process keeps a read open, and the "
-            "service tries again when something is next forgotten."
+            description="Its bytes are in no file from then on; null: they are still in what `left_in` names or, "
+            "where that is empty, another process keeps a read open, or the disk is full. The service tries again when "
+            "something is next forgotten."
         ),
+    ]
+    left_in: Annotated[
+        list[str],
+        Field(description="Backups beside the gallery that still have it, each with the reason and what to do."),
     ]
 
     @classmethod
@@ -195,6 +200,7 @@ class ReceiptAnswer(Schema):
             templates=receipt.templates,
             hidden_at=receipt.hidden_at,
             erased_at=receipt.erased_at,
+            left_in=list(receipt.left_in),
         )
 
 

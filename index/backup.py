@@ -54,7 +54,7 @@ class Purged:
     subjects: int
     templates: int
     fault: str = ""
-    """Why that was not possible; empty when it was."""
+    """Why that was not possible, and in which file; empty when it was."""
 
 
 def folder_of(path: Path) -> Path:
@@ -147,7 +147,7 @@ def purge(path: Path) -> list[Purged]:
                 leftover.unlink()
             return [found for file in backups(path) if (found := _purge(path, file)) is not None]
     except (GalleryUnavailable, OSError) as error:
-        return [Purged(folder_of(path), 0, 0, str(error))]
+        return [Purged(folder_of(path), 0, 0, _fault(folder_of(path), error))]
 
 
 def elsewhere(connection: sqlite3.Connection) -> list[str]:
@@ -206,8 +206,17 @@ def _purge(path: Path, file: Path) -> Purged | None:
             copy.execute("PRAGMA journal_mode = delete")  # one file again, for media that take no writing
         sync(file.parent)  # or a power cut brings the log back
     except (FacesError, OSError) as error:
-        return Purged(file, 0, 0, str(error))
+        return Purged(file, 0, 0, _fault(file, error))
     return Purged(file, len(what.subjects), templates)
+
+
+def _fault(place: Path, error: FacesError | OSError) -> str:
+    """A sentence without folders: a receipt goes to who asks over HTTP, too."""
+    if isinstance(error, OSError):
+        return f"{place.name}: {error.strerror or error}"
+    seen_in = Path(str(error.value)).name
+    what = error.what if seen_in == place.name else f"{error.what}: {seen_in!r}"
+    return f"{place.name}: {what}. {error.remedy}"
 
 
 def _undo_what_was_begun(file: Path) -> None:

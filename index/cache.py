@@ -310,7 +310,8 @@ class Cache:
     def _remember(self, manifest: str) -> None:
         self._truth.write(
             lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (self._collection, _MANIFEST, manifest)
+                "INSERT OR REPLACE INTO settings SELECT number, ?, ? FROM collections WHERE number = ?",
+                (_MANIFEST, manifest, self._collection),
             )
         )
 

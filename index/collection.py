@@ -84,3 +84,16 @@ class Change:
     def ask_to_scrub(self) -> None:
         """Rows were deleted whose bytes are to be overwritten; see `Store.scrub`."""
         self.connection.execute("UPDATE store SET scrub_pending = scrub_pending + 1")
+
+
+def erase_all(change: Change) -> None:
+    """Delete the collection and everybody in it."""
+    connection, number = change.connection, change.of.number
+    of_these = "(SELECT number FROM subjects WHERE collection = ?)"
+    gone = connection.execute(f"DELETE FROM templates WHERE subject IN {of_these}", (number,))  # noqa: S608
+    change.tell("delete_collection", None, {"templates": gone.rowcount})
+    change.ask_to_scrub()
+    connection.execute(f"DELETE FROM negatives WHERE subject IN {of_these}", (number,))  # noqa: S608
+    connection.execute("DELETE FROM subjects WHERE collection = ?", (number,))
+    connection.execute("DELETE FROM collections WHERE number = ?", (number,))
+    connection.execute("DELETE FROM idempotency")  # answers may hold anybody's id

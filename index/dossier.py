@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from index import audit, subjects
+from index import audit, subjects, templates
 from index.collection import Collection
 from index.errors import SubjectUnknown
 from index.exchange import opened
-from index.rows import NEGATIVE, TEMPLATE, details_from_json
+from index.rows import details_from_json
 from index.sealing import Table
 from index.store import Store
 from index.subjects import NUMBER, SUBJECT_ID
@@ -63,7 +63,7 @@ def _place(connection: sqlite3.Connection, of: Collection, subject_id: str, embe
                 "created": found[5],
                 **_embedding(of, "templates", found, embeddings),
             }
-            for found in _rows(connection, "templates", TEMPLATE, number)
+            for found in templates.rows_of(connection, of, number)
         ],
         "negatives": [
             {
@@ -72,7 +72,7 @@ def _place(connection: sqlite3.Connection, of: Collection, subject_id: str, embe
                 "created": found[3],
                 **_embedding(of, "negatives", found, embeddings),
             }
-            for found in _rows(connection, "negatives", NEGATIVE, number)
+            for found in templates.negative_rows_of(connection, of, [number])
         ],
         "merged_with": [
             json.loads(merged)[SUBJECT_ID]
@@ -81,11 +81,6 @@ def _place(connection: sqlite3.Connection, of: Collection, subject_id: str, embe
             )
         ],
     }
-
-
-def _rows(connection: sqlite3.Connection, table: Table, columns: str, subject: int) -> list[Any]:
-    select = f"SELECT {columns} FROM {table} WHERE subject = ? ORDER BY id"  # noqa: S608 - names of ours
-    return connection.execute(select, (subject,)).fetchall()
 
 
 def _embedding(of: Collection, table: Table, row: Any, wanted: bool) -> dict[str, list[float]]:

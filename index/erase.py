@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from index import subjects
+from index import subjects, templates
 from index.backup import elsewhere
 from index.collection import Collection
 from index.contract import Receipt
@@ -21,7 +21,7 @@ from index.errors import ScanBlind
 from index.exchange import opened
 from index.gallery import open_gallery
 from index.local import LocalGallery
-from index.rows import NEGATIVE, TEMPLATE, Row
+from index.rows import Row
 from index.sealing import Table
 from index.subjects import NUMBER
 from index.traces import Files, Needle, Trace, unseen
@@ -95,20 +95,15 @@ def _needles(connection: sqlite3.Connection, gallery: LocalGallery, subject_id: 
     """Template numbers are positive here, those of negative examples negative."""
     of = gallery.store.find(connection, gallery.collection)
     number = subjects.require(connection, of, subject_id)[NUMBER]
-    templates = _rows(connection, "templates", TEMPLATE, number)
-    for row in templates:
+    photos = templates.rows_of(connection, of, number)
+    for row in photos:
         yield from _embedding_needles(of, "templates", row, row[0])
         if row[3]:
             yield Needle.of(SOURCE, row[0], row[3].encode())
-    for row in _rows(connection, "negatives", NEGATIVE, number):
+    for row in templates.negative_rows_of(connection, of, [number]):
         yield from _embedding_needles(of, "negatives", row, -row[0])
-    for template, code in gallery.codes_of([row[0] for row in templates]):
+    for template, code in gallery.codes_of([row[0] for row in photos]):
         yield Needle.of(CODES, template, code)
-
-
-def _rows(connection: sqlite3.Connection, table: Table, columns: str, subject: int) -> list[Row]:
-    select = f"SELECT {columns} FROM {table} WHERE subject = ? ORDER BY id"  # noqa: S608 - names of ours
-    return connection.execute(select, (subject,)).fetchall()
 
 
 def _embedding_needles(of: Collection, table: Table, row: Row, number: int) -> Iterator[Needle]:

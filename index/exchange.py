@@ -19,7 +19,7 @@ from faces.space import SPACE_JSON, Space
 from index import subjects
 from index.collection import Change, Collection
 from index.contract import SubjectDetails, require_subject_id, require_text, unit_rows
-from index.errors import CollectionUnknown, ExportInvalid, TemplatesInvalid
+from index.errors import CollectionInvalid, CollectionUnknown, ExportInvalid, TemplatesInvalid
 from index.landing import new_file
 from index.parcel import Line, Packing, Parcel, Signer, unpack
 from index.rows import (
@@ -124,10 +124,11 @@ def export_collection(store: Store, collection: str, path: Path, signer: Signer,
     return exported
 
 
-def require_importable(path: Path, trusted: Sequence[str]) -> None:
-    """Raises ExportInvalid, SignatureRefused."""
+def require_importable(path: Path, trusted: Sequence[str], collection: str | None = None) -> None:
+    """Raises what `import_collection` raises of a file that no store takes, or of a name for what is in it."""
     parcel = unpack(path, trusted)
     _understood(parcel, path)
+    _name(parcel, collection)
 
 
 def import_collection(
@@ -140,15 +141,18 @@ def import_collection(
     """
     parcel = unpack(path, trusted)
     content, space = _understood(parcel, path), _space(parcel, path)
-    name = str(parcel.manifest.get("collection")) if collection is None else collection
-    try:
-        of = store.read(lambda connection: store.find(connection, name))
-    except CollectionUnknown:
-        store.create_collection(name, space, actor=actor)
-        of = store.read(lambda connection: store.find(connection, name))
-    of.space.require_same(space, "Import it into a collection of its own: --collection.")
+    name = _name(parcel, collection)
     at = store.clock().isoformat()
-    return store.write(lambda connection: _take_in(Change(connection, of, actor, at), content))
+
+    def take_in(connection: sqlite3.Connection) -> Imported:
+        try:
+            of = store.find(connection, name)
+        except CollectionUnknown:
+            of = store.make(connection, name, space, actor, at)
+        of.space.require_same(space, "Import it into a collection of its own: --collection.")
+        return _take_in(Change(connection, of, actor, at), content)
+
+    return store.write(take_in)
 
 
 def _pack(
@@ -259,6 +263,7 @@ def _understood(parcel: Parcel, path: Path) -> _Content:
     for line in people:
         require_subject_id(line.subject_id)
         require_text(line.name, "name")
+        details_to_json(line.details)
         if line.subject_id in seen:
             raise _invalid(f"Subject {line.subject_id!r} is in it twice", path)
         seen.add(line.subject_id)
@@ -282,6 +287,13 @@ def _utc(text: str) -> str | None:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")
     except ValueError:
         return None
+
+
+def _name(parcel: Parcel, collection: str | None) -> str:
+    """Raises CollectionInvalid."""
+    name = str(parcel.manifest.get("collection")) if collection is None else collection
+    require_text(name, "name of a collection", CollectionInvalid)
+    return name
 
 
 def _space(parcel: Parcel, path: Path) -> Space:

@@ -10,8 +10,8 @@ import numpy as np
 
 from faces.embed import Vectors
 from faces.space import Space
-from index import candidates, merges, settings, subjects, templates
-from index.backup import purge, unpurged
+from index import candidates, merges, scrub, settings, subjects, templates
+from index.backup import unpurged
 from index.cache import Cache
 from index.collection import By, Change, Collection
 from index.connection import RESTORE
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SCRUB_WAIT: Final = 30.0  # seconds
 _ANOTHER_SPACE: Final = "Use the Model that made this gallery, or a student distilled from it."
 
 
@@ -358,8 +357,7 @@ class LocalGallery:
     def _forget(self, job: Callable[[Change], list[tuple[str, int]]], actor: str | By) -> list[Receipt]:
         gone = self._change(job, actor)
         hidden_at = self.store.clock().isoformat()
-        scrubbed = self.store.scrub(_SCRUB_WAIT)
-        left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
+        scrubbed, left_in = self.store.scrub(scrub.WAIT)
         erased_at = self.store.clock().isoformat() if scrubbed and not left_in else None
         return [Receipt(subject_id, count, hidden_at, erased_at, left_in) for subject_id, count in gone]
 

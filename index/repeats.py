@@ -5,11 +5,13 @@ An answer may name a Subject, so what erases a Subject calls `drop_mentions`.
 
 import json
 import sqlite3
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from index.store import Store
+if TYPE_CHECKING:
+    from index.store import Store
 
 KEPT_FOR: Final = timedelta(hours=24)
 
@@ -24,6 +26,15 @@ class Kept:
     """JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """The Subject that an answer is about."""
+
+    collection: int
+    """Its number."""
+    subject_id: str
+
+
 def recall(connection: sqlite3.Connection, scope: str, key: str, now: datetime) -> Kept | None:
     """The answer to the request with this key, if there was one within the last day. scope: whose key it is."""
     row = connection.execute(
@@ -33,31 +44,40 @@ def recall(connection: sqlite3.Connection, scope: str, key: str, now: datetime) 
     return None if row is None else Kept(*row)
 
 
-def keep(connection: sqlite3.Connection, scope: str, key: str, kept: Kept, now: datetime) -> None:
-    """Remember an answer, and forget those that are too old."""
+def keep(connection: sqlite3.Connection, scope: str, key: str, kept: Kept, whom: Whom, now: datetime) -> None:
+    """Remember an answer, and forget those that are too old. One about a Subject that has gone since is not kept."""
     connection.execute("DELETE FROM idempotency WHERE created <= ?", (_text(now - KEPT_FOR),))
     connection.execute(
-        "INSERT OR REPLACE INTO idempotency (key, scope, request, status, answer, created) VALUES (?, ?, ?, ?, ?, ?)",
-        (key, scope, kept.request, kept.status, kept.answer, _text(now)),
+        "INSERT OR REPLACE INTO idempotency (key, scope, request, status, answer, created) SELECT ?, ?, ?, ?, ?, ?"
+        " FROM subjects WHERE collection = ? AND subject_id = ?",
+        (key, scope, kept.request, kept.status, kept.answer, _text(now), whom.collection, whom.subject_id),
     )
 
 
-def drop_mentions(connection: sqlite3.Connection, subject_id: str) -> int:
-    """Forget every answer that has this id as a whole text within; how many there were."""
-    found = "SELECT scope, key, answer FROM idempotency"
-    doomed = [
-        (scope, key) for scope, key, answer in connection.execute(found) if _mentions(json.loads(answer), subject_id)
-    ]
+def drop_mentions(connection: sqlite3.Connection, subject_ids: AbstractSet[str]) -> int:
+    """Forget every answer that has one of these ids as a whole text within; how many there were.
+
+    One that is damaged may have had it, and goes too.
+    """
+    found = "SELECT scope, key, CAST(answer AS BLOB) FROM idempotency"
+    doomed = [(scope, key) for scope, key, answer in connection.execute(found) if _may_mention(answer, subject_ids)]
     connection.executemany("DELETE FROM idempotency WHERE scope = ? AND key = ?", doomed)
     return len(doomed)
 
 
-def _mentions(value: object, text: str) -> bool:
+def _may_mention(answer: bytes, texts: AbstractSet[str]) -> bool:
+    try:
+        return _mentions(json.loads(answer), texts)
+    except ValueError:
+        return True
+
+
+def _mentions(value: object, texts: AbstractSet[str]) -> bool:
     if isinstance(value, dict):
-        return any(_mentions(part, text) for part in (*value, *value.values()))
+        return any(_mentions(part, texts) for part in (*value, *value.values()))
     if isinstance(value, list):
-        return any(_mentions(part, text) for part in value)
-    return value == text
+        return any(_mentions(part, texts) for part in value)
+    return isinstance(value, str) and value in texts
 
 
 def _text(moment: datetime) -> str:
@@ -68,11 +88,11 @@ def _text(moment: datetime) -> str:
 class Repeats:
     """The same in an open store: each call is a transaction, and durable on return."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: "Store") -> None:
         self._store: Final = store
 
     def recall(self, scope: str, key: str, now: datetime) -> Kept | None:
         return self._store.read(lambda connection: recall(connection, scope, key, now))
 
-    def keep(self, scope: str, key: str, kept: Kept, now: datetime) -> None:
-        self._store.write(lambda connection: keep(connection, scope, key, kept, now))
+    def keep(self, scope: str, key: str, kept: Kept, whom: Whom, now: datetime) -> None:
+        self._store.write(lambda connection: keep(connection, scope, key, kept, whom, now))

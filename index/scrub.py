@@ -1,6 +1,10 @@
 """Overwriting what was deleted, in a store that only this process has open: a backup, or one whose key is changed."""
 
 import sqlite3
+from typing import Final
+
+WAIT: Final = 30.0
+"""Seconds that a deletion goes on trying for; see `Store.scrub`."""
 
 
 def scrub(connection: sqlite3.Connection) -> bool:

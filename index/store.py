@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from faces.files import sync
 from faces.space import SPACE_JSON, Space
-from index import audit, faults
+from index import audit, faults, scrub
 from index.backup import purge
 from index.cache import Cache
-from index.collection import By, Change, Collection
+from index.collection import By, Change, Collection, erase_all
 from index.connection import RESTORE, beside, inspect
 from index.contract import require_text, utc_now
 from index.empty_file import insert_collection, write_empty
@@ -246,16 +246,8 @@ class Store:
 
     def create_collection(self, name: str, space: Space, *, actor: str | By = "cli") -> None:
         """Raises CollectionExists, CollectionInvalid."""
-        require_text(name, "name of a collection", CollectionInvalid)
         at = self.clock().isoformat()
-
-        def create(connection: sqlite3.Connection) -> None:
-            if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
-                raise CollectionExists("there is a collection of this name", name, "Choose another name.")
-            of = self._collection(insert_collection(connection, name, space), name, space)
-            Change(connection, of, actor, at).tell("create_collection", None, {"space_id": space.space_id})
-
-        self.write(create)
+        self.write(lambda connection: self.make(connection, name, space, actor, at))
 
     def delete_collection(self, name: str, *, actor: str | By = "cli") -> bool:
         """Delete a collection and everybody in it for good; whether their bytes are overwritten, in backups too.
@@ -266,24 +258,12 @@ class Store:
 
         def delete(connection: sqlite3.Connection) -> int:
             of = self.find(connection, name)
-            of_these = "(SELECT number FROM subjects WHERE collection = ?)"
-            gone = connection.execute(f"DELETE FROM templates WHERE subject IN {of_these}", (of.number,))  # noqa: S608
-            change = Change(connection, of, actor, at)
-            change.tell("delete_collection", None, {"templates": gone.rowcount})
-            change.ask_to_scrub()
-            connection.execute(f"DELETE FROM negatives WHERE subject IN {of_these}", (of.number,))  # noqa: S608
-            connection.execute("DELETE FROM subjects WHERE collection = ?", (of.number,))
-            connection.execute("DELETE FROM collections WHERE number = ?", (of.number,))
-            connection.execute("DELETE FROM idempotency")  # answers may hold anybody's id
+            erase_all(Change(connection, of, actor, at))
             return of.number
 
-        number = self.write(delete)
-        with self._opening:
-            cache = self._caches.pop(number, None)
-        if cache is not None:
-            cache.close()
-        scrubbed = self.scrub(_SCRUB_WAIT)
-        return not any(purged.fault for purged in purge(self.path)) and scrubbed
+        self._drop_cache(self.write(delete))
+        scrubbed, left_in = self.scrub(scrub.WAIT)
+        return scrubbed and not left_in
 
     def gallery(self, name: str = DEFAULT, *, closes_store: bool = False) -> LocalGallery:
         """The collection of this name, checked row by row, or loaded from its snapshot files.
@@ -292,18 +272,29 @@ class Store:
         """
         of = self.read(lambda connection: self.find(connection, name))
         with self._opening:
-            if of.number not in self._caches:
-                self._caches[of.number] = Cache(self, of.number, of.space.dim)
+            cache = self._caches.get(of.number)
+            if cache is None:
+                cache = self._caches[of.number] = Cache(self, of.number, of.space.dim)
                 self._ahead.close()  # whatever it has read besides
-        return LocalGallery(self, of, self._caches[of.number], closes_store=closes_store)
+        return LocalGallery(self, of, cache, closes_store=closes_store)
 
     def find(self, connection: sqlite3.Connection, name: str) -> Collection:
         """The collection of this name, for functions that speak SQL inside a job. Raises CollectionUnknown."""
         row = connection.execute("SELECT number, space, space_id FROM collections WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise CollectionUnknown(f"no such collection in {self.path}", name, "index stats lists them.")
+            remedy = "index stats lists them, and so does GET /v1/collections."
+            raise CollectionUnknown("no such collection", name, remedy)
         number, space, space_id = row
         return self._collection(number, name, self._space(space, space_id))
+
+    def make(self, connection: sqlite3.Connection, name: str, space: Space, actor: str | By, at: str) -> Collection:
+        """A new collection, inside a job. Raises CollectionExists, CollectionInvalid."""
+        require_text(name, "name of a collection", CollectionInvalid)
+        if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
+            raise CollectionExists("there is a collection of this name", name, "Choose another name.")
+        of = self._collection(insert_collection(connection, name, space), name, space)
+        Change(connection, of, actor, at).tell("create_collection", None, {"space_id": space.space_id})
+        return of
 
     def _collection(self, number: int, name: str, space: Space) -> Collection:
         return Collection(self.path, number, name, space, self.sealing, self._salt)
@@ -319,9 +310,10 @@ class Store:
 
     # Erasing and checking.
 
-    def scrub(self, wait: float) -> bool:
+    def scrub(self, wait: float) -> tuple[bool, tuple[str, ...]]:
         """Overwrite what was deleted: the file is written anew, the log emptied, caches and their files are rebuilt.
 
+        Whether that is done; and `Receipt.left_in`, as whoever was deleted leaves the backups, too.
         False: somebody is in the way, or the disk, and the next call goes on. `secure_delete` alone is not enough: a
         page that SQLite split keeps copies of rows it moved to another, ids in the index of subjects were found there.
         Takes time and memory as large as the file.
@@ -330,14 +322,15 @@ class Store:
         deadline = time.monotonic() + wait
         with self._scrubbing:
             pending = self.scrub_pending()
+            # Before the last step: until that is done, whoever opens the store does all of this again.
+            left_in = tuple(purged.fault for purged in purge(self.path) if purged.fault)
             try:
-                return not pending or self._scrubbed(pending, deadline)
+                return not pending or self._scrubbed(pending, deadline), left_in
             except (GalleryBusy, GalleryUnavailable, OSError) as error:
                 _LOG.warning("what was forgotten is not overwritten yet: %s", error)
-                return False
+                return False, left_in
 
     def _scrubbed(self, pending: int, deadline: float) -> bool:
-        purge(self.path)  # before the last step: until that is done, whoever opens the store does all of this again
         steps = [self._erase_caches, self._rewrite, self._empty_log]
         while steps:
             if steps[0](max(0.0, deadline - time.monotonic())):
@@ -362,8 +355,23 @@ class Store:
     def _erase_caches(self, wait: float) -> bool:
         with self._opening:
             caches = dict(self._caches)
-        others = drop_all_but(self.path, list(caches), wait)
-        return all([others, *(cache.erase(wait) for cache in caches.values())])
+        erased = [self._erase_cache(number, cache, wait) for number, cache in caches.items()]
+        with self._opening:
+            kept = list(self._caches)
+        return drop_all_but(self.path, kept, wait) and all(erased)
+
+    def _erase_cache(self, number: int, cache: Cache, wait: float) -> bool:
+        try:
+            return cache.erase(wait)
+        except CollectionUnknown:  # deleted meanwhile, or by another process
+            self._drop_cache(number)
+            return True
+
+    def _drop_cache(self, number: int) -> None:
+        with self._opening:
+            cache = self._caches.pop(number, None)
+        if cache is not None:
+            cache.close()
 
     def _rewrite(self, _: float) -> bool:
         try:
@@ -379,9 +387,6 @@ class Store:
         if not busy:
             sync(beside(self.path, "-wal"))  # SQLite leaves that out: a power cut would undo it
         return not busy
-
-
-_SCRUB_WAIT: Final = 30.0  # seconds
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[str, bytes, str]:

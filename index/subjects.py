@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
+from index import repeats
 from index.collection import Change, Collection
 from index.contract import Subject, SubjectDetails, require_subject_id, require_text
 from index.errors import SubjectExists, SubjectInvalid, SubjectUnknown
@@ -132,9 +133,7 @@ def erase(change: Change, subject_id: str) -> int:
     """Delete a Subject and all that is known of it; how many Templates that were. Raises SubjectUnknown."""
     number = int(require(change.connection, change.of, subject_id)[NUMBER])
     ids, parts = erase_rows(change.connection, number)
-    for name in {subject_id, *parts.values()}:
-        for text in {name, json.dumps(name)[1:-1]}:  # answers may hold it in either spelling
-            change.connection.execute("DELETE FROM idempotency WHERE instr(answer, ?)", (text,))
+    repeats.drop_mentions(change.connection, {subject_id, *parts.values()})
     if ids:
         change.record("erase", [(template, number) for template in ids])
     else:

@@ -69,7 +69,7 @@ def listed(connection: sqlite3.Connection, of: Collection, subject_id: str) -> l
     subject = subjects.require(connection, of, subject_id)[NUMBER]
     return [
         TemplateInfo(number, model_id, source, tuple(json.loads(quality)), created)
-        for number, _, model_id, source, quality, created, _, _ in _rows(connection, of, subject)
+        for number, _, model_id, source, quality, created, _, _ in rows_of(connection, of, subject)
     ]
 
 
@@ -86,7 +86,7 @@ def owner(connection: sqlite3.Connection, of: Collection, template: int) -> str:
 
 def vectors_of(connection: sqlite3.Connection, of: Collection, subject: int) -> tuple[Numbers, Vectors]:
     """Ids (n,) and embeddings (n, dim) of a Subject, oldest first."""
-    rows = _rows(connection, of, subject)
+    rows = rows_of(connection, of, subject)
     return np.array([row[0] for row in rows], np.int64), template_vectors(rows, of.sealing, of.space.dim)
 
 
@@ -104,7 +104,7 @@ def erase(change: Change, subject_id: str, template: int) -> None:
 def move(change: Change, giver: int, taker: int, ids: Iterable[int] | None = None) -> list[int]:
     """Give Templates of one Subject to another; the ids of those that were moved. ids: these alone; None: all."""
     wanted = None if ids is None else set(ids)
-    rows = [row for row in _rows(change.connection, change.of, giver) if wanted is None or row[0] in wanted]
+    rows = [row for row in rows_of(change.connection, change.of, giver) if wanted is None or row[0] in wanted]
     vectors = template_vectors(rows, change.of.sealing, change.of.space.dim)
     for (number, _, model_id, source, quality, created, _, _), vector in zip(rows, vectors, strict=True):
         moved = template_row(change.of.sealing, number, taker, model_id, source, quality, created, to_bytes(vector))
@@ -152,7 +152,7 @@ def drop_negative(change: Change, number: int) -> None:
 def move_negatives(change: Change, giver: int, taker: int, ids: Iterable[int] | None = None) -> list[int]:
     """As `move`, for negative examples."""
     wanted = None if ids is None else set(ids)
-    found = _negative_rows(change.connection, change.of, [giver])
+    found = negative_rows_of(change.connection, change.of, [giver])
     rows = [row for row in found if wanted is None or row[0] in wanted]
     for row, vector in zip(rows, negative_vectors(rows, change.of.sealing, change.of.space.dim), strict=True):
         moved = negative_row(change.of.sealing, row[0], taker, row[2], row[3], to_bytes(vector))
@@ -164,7 +164,7 @@ def move_negatives(change: Change, giver: int, taker: int, ids: Iterable[int] | 
 
 def negative_examples(connection: sqlite3.Connection, of: Collection, numbers: Iterable[int]) -> dict[int, Vectors]:
     """Number of a Subject -> its negative examples (n, dim); Subjects without any are left out."""
-    rows = _negative_rows(connection, of, numbers)
+    rows = negative_rows_of(connection, of, numbers)
     vectors = negative_vectors(rows, of.sealing, of.space.dim)
     owners = np.array([row[1] for row in rows], np.int64)
     return {int(owner): vectors[owners == owner] for owner in np.unique(owners)}
@@ -179,7 +179,8 @@ def sources(connection: sqlite3.Connection, of: Collection) -> list[tuple[str, s
     ).fetchall()
 
 
-def _rows(connection: sqlite3.Connection, of: Collection, subject: int) -> list[Row]:
+def rows_of(connection: sqlite3.Connection, of: Collection, subject: int) -> list[Row]:
+    """Of the Subject with this number, as TEMPLATE names them, oldest first. Raises GalleryCorrupt."""
     rows = connection.execute(
         f"SELECT {TEMPLATE} FROM templates WHERE subject = ? ORDER BY id",  # noqa: S608 - names of ours
         (subject,),
@@ -189,7 +190,8 @@ def _rows(connection: sqlite3.Connection, of: Collection, subject: int) -> list[
     return rows
 
 
-def _negative_rows(connection: sqlite3.Connection, of: Collection, numbers: Iterable[int]) -> list[Row]:
+def negative_rows_of(connection: sqlite3.Connection, of: Collection, numbers: Iterable[int]) -> list[Row]:
+    """The same of several Subjects, as NEGATIVE names them."""
     rows = connection.execute(
         f"SELECT {NEGATIVE} FROM negatives WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608
         (json.dumps(list(numbers)),),

@@ -25,6 +25,7 @@ from app.schemas_gallery import (
 )
 from app.security import require
 from index.errors import NegativeUnknown, TemplateUnknown
+from index.repeats import Whom
 
 router = APIRouter(tags=["faces"], route_class=Guarded, responses=guarded_problems())
 
@@ -70,7 +71,8 @@ async def enrol_faces(
         if idempotency_key is None:
             return _enrolled(call, ticket, subject_id, photos)
         scope = scope_of(call.by.actor, call.request.method, call.request.url.path)
-        again = Repeatable(scope, idempotency_key, fingerprint(_content(images)))
+        whom = Whom(call.collection.number, subject_id)
+        again = Repeatable(scope, idempotency_key, fingerprint(_content(images)), whom)
         return call.engine.once.answer(again, lambda: _enrolled(call, ticket, subject_id, photos))
 
     return response_of(await call.computed(work, writes=True))

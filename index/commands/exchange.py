@@ -41,7 +41,7 @@ def import_(file: Path, path: Path, collection: str | None, trusted: tuple[str, 
     """Take in a collection from FILE. Subjects that are there already are listed, and left as they are."""
     keys = trusted or ((signer_of(os.environ).public,) if os.environ.get(SIGNING_KEY) else ())
     if not path.exists():
-        require_importable(file, keys)  # before there is a gallery of nobody
+        require_importable(file, keys, collection)  # before there is a gallery of nobody
     with open_store(path) if path.exists() else create_store(path) as store:
         imported = import_collection(store, file, keys, collection=collection)
     options.show(imported, as_json, words.imported)

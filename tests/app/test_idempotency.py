@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from app.errors import Overloaded, RepeatRefused, RepeatTooEarly
 from app.idempotency import Once, Repeatable, Reply, fingerprint, response_of, scope_of
-from index.errors import GalleryUnavailable
-from index.repeats import KEPT_FOR
-from tests.app.parts import PATIENCE
+from index import repeats as repeats_of
+from index.errors import GalleryUnavailable, SubjectUnknown
+from index.gallery import create_gallery
+from index.repeats import KEPT_FOR, Whom
+from tests.app.parts import PATIENCE, SPACE
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 FULL = GalleryUnavailable("database or disk is full", "people.heirloom", "Make room.")
-REQUEST = Repeatable("ada /faces", "one", "content")
+ADA = Whom(1, "ada")
+REQUEST = Repeatable("ada /faces", "one", "content", ADA)
 
 
 class Repeats:
@@ -29,7 +32,7 @@ class Repeats:
         kept, at = self.kept.get((scope, key), (None, now))
         return kept if now - at < KEPT_FOR else None
 
-    def keep(self, scope, key, kept, now):
+    def keep(self, scope, key, kept, _, now):
         self.kept[scope, key] = (kept, now)
 
 
@@ -74,14 +77,14 @@ def test_another_content_under_the_same_key_is_refused(once):
     act = Act()
     once.answer(REQUEST, act)
     with pytest.raises(RepeatRefused, match="'one'"):
-        once.answer(Repeatable(REQUEST.scope, REQUEST.key, "other"), act)
+        once.answer(Repeatable(REQUEST.scope, REQUEST.key, "other", ADA), act)
     assert act.times == 1
 
 
 def test_another_callers_key_is_another_key(once):
     act = Act()
     once.answer(REQUEST, act)
-    assert not once.answer(Repeatable("bob /faces", "one", "content"), act).replayed
+    assert not once.answer(Repeatable("bob /faces", "one", "content", ADA), act).replayed
 
 
 def test_after_a_day_a_key_is_new(repeats):
@@ -110,7 +113,7 @@ def test_while_the_first_is_under_way_the_second_is_told_so(once):
         assert begun.wait(PATIENCE)
         with pytest.raises(RepeatTooEarly):
             once.answer(REQUEST, Act())
-        assert not once.answer(Repeatable(REQUEST.scope, "two", "content"), Act()).replayed
+        assert not once.answer(Repeatable(REQUEST.scope, "two", "content", ADA), Act()).replayed
         go_on.set()
         assert first.result() == Reply(201, "{}")
     assert once.answer(REQUEST, Act()).replayed
@@ -137,6 +140,21 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(once, repeats, monk
     monkeypatch.setattr(repeats, "keep", refuse)
     assert once.answer(REQUEST, Act()) == Reply(201, '{"n": 1}')
     assert "disk is full" in caplog.text
+
+
+def test_no_answer_stays_of_somebody_who_is_forgotten_before_it_is_kept(tmp_path):
+    with create_gallery(tmp_path / "people.heirloom", SPACE) as gallery:
+
+        def act():
+            gallery.forget("ada")
+            return Reply(201, '{"subject_id":"ada"}')
+
+        gallery.put_subject("ada")
+        once = Once(repeats_of.Repeats(gallery.store), lambda: NOW)
+        request = Repeatable("key /faces", "one", "content", Whom(gallery.number, "ada"))
+        assert once.answer(request, act).status == 201
+        with pytest.raises(SubjectUnknown):
+            once.answer(request, act)
 
 
 def test_a_store_that_does_not_answer_lets_nothing_happen(once, repeats, monkeypatch):

@@ -2,9 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
+from index.backup import back_up
 from tests.app.parts import PATIENCE, RED, photo
 
 ADA = {
@@ -125,10 +127,21 @@ def test_a_forgotten_subject_is_in_no_answer_and_there_is_a_receipt(client):
     receipt = response.json()
     assert (receipt["subject_id"], receipt["templates"]) == ("red", 1)
     assert receipt["hidden_at"] <= receipt["erased_at"]
+    assert receipt["left_in"] == []
     (face,) = client.post("/identify", files={"image": photo(RED)}).json()["faces"]
     assert "red" not in {candidate["subject_id"] for candidate in face["candidates"]}
     for response in (client.get("/v1/subjects/red"), client.delete("/v1/subjects/red")):
         assert problem(response, 404) == "subject_unknown"
+
+
+def test_a_receipt_names_the_backup_that_still_has_somebody_and_no_folder(client, gallery_path):
+    taken = back_up(gallery_path, None, datetime(2026, 11, 28, tzinfo=UTC)).path
+    taken.write_bytes(taken.read_bytes()[:5000])
+    receipt = client.delete("/v1/subjects/red").json()
+    assert receipt["erased_at"] is None
+    (fault,) = receipt["left_in"]
+    assert fault.startswith(f"{taken.name}: ")
+    assert str(taken.parent) not in fault
 
 
 def test_two_subjects_become_one_and_two_again(client):

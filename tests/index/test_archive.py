@@ -151,8 +151,7 @@ def archive_all(path: Path, file: Path) -> Archived:
 
 def test_rows_that_tell_whom_a_backup_is_to_lose_stay_as_long_as_it_does(people, file, monkeypatch):
     taken = back_up(people, None, datetime.now(UTC)).path
-    for module in ("local", "store"):
-        monkeypatch.setattr(f"index.{module}.purge", lambda _: [])  # the backup is in use, say
+    monkeypatch.setattr("index.store.purge", lambda _: [])  # the backup is in use, say
     with open_gallery(people) as gallery:
         gallery.forget("ada")
     monkeypatch.undo()

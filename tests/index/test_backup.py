@@ -2,10 +2,12 @@
 
 import threading
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 
 from index import audit
+from index import backup as keeping
 from index.backup import back_up, backups, elsewhere, folder_of, locked, purge, unpurged
 from index.connection import unchanging
 from index.errors import GalleryCorrupt, GalleryExists, GalleryUnavailable
@@ -58,7 +60,7 @@ def test_writes_go_on_while_a_backup_is_taken_and_it_is_consistent(gallery, path
 
 def test_a_backup_has_no_bytes_of_those_who_were_forgotten_before(gallery, path, monkeypatch):
     enrol_ada(gallery)
-    monkeypatch.setattr(gallery.store, "scrub", lambda _: False)  # a reader is in the way: the store still has them
+    monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))  # a reader is in the way
     gallery.forget("ada-lovelace")
     assert traces(back_up(path, None, NOON).path, *PERSONAL) == 0
 
@@ -170,14 +172,21 @@ def test_a_deleted_collection_leaves_the_backups(gallery, path):
 
 
 def test_a_purge_that_was_cut_short_is_made_good_by_the_next(gallery, path, taken, monkeypatch):
-    for module in ("local", "store"):
-        monkeypatch.setattr(f"index.{module}.purge", lambda _: [])  # killed before it came to the backups
+    monkeypatch.setattr("index.store.purge", lambda _: [])  # killed before it came to the backups
     gallery.forget("ada-lovelace")
     monkeypatch.undo()
     assert unpurged(path) == [f"backup {taken} still has somebody who was forgotten: forget anybody, or delete it"]
     assert [(done.path, done.subjects, done.templates, done.fault) for done in purge(path)] == [(taken, 1, 5, "")]
     assert unpurged(path) == []
     assert purge(path) == []
+
+
+@pytest.mark.usefixtures("taken")
+def test_a_backup_is_looked_into_once_for_each_who_is_forgotten(gallery, monkeypatch):
+    purge_one = Mock(wraps=keeping._purge)
+    monkeypatch.setattr(keeping, "_purge", purge_one)
+    gallery.forget("ada-lovelace")
+    assert purge_one.call_count == 1
 
 
 def test_a_backup_that_cannot_be_opened_is_named_and_the_erasure_is_not_called_done(gallery, taken):
@@ -188,12 +197,20 @@ def test_a_backup_that_cannot_be_opened_is_named_and_the_erasure_is_not_called_d
 
 
 @pytest.mark.usefixtures("taken")
+def test_backups_that_the_disk_does_not_give_are_named_without_their_folder(gallery, path, monkeypatch):
+    monkeypatch.setattr(keeping, "backups", Mock(side_effect=PermissionError(13, "Permission denied", str(path))))
+    assert gallery.forget("ada-lovelace").left_in == ("people.heirloom.backups: Permission denied",)
+
+
+@pytest.mark.usefixtures("taken")
 def test_a_backup_of_another_store_is_left_alone_and_named(gallery, path, tmp_path):
     with create_gallery(tmp_path / "other.heirloom", SPACE) as other:
         enrol_ada(other)
     stray = folder_of(path) / "stray.heirloom"
     stray.write_bytes((tmp_path / "other.heirloom").read_bytes())
-    assert "of another store" in gallery.forget("ada-lovelace").left_in[0]
+    assert gallery.forget("ada-lovelace").left_in == (
+        "stray.heirloom: a backup of another store, or of an older format. Move it away.",
+    )
     assert people(stray) == ["ada-lovelace", "bob", "cy"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from index.backup import back_up, purge, unpurged
 from index.forgotten import gone_of, held, remove
 from index.gallery import create_gallery, open_gallery
-from index.repeats import Kept, Repeats
+from index.repeats import Kept, Repeats, Whom
 from index.restore import restore
 from index.sealing import KEY
 from tests.index.fakes import EAST, SPACE, TEACHER_ID, random_rows, templates
@@ -158,7 +158,7 @@ def test_many_who_are_one_are_forgotten_as_one(gallery, path):
 
 def test_an_answer_that_names_one_who_was_merged_goes_with_the_forgotten(three, path):
     kept = Kept("ab", 201, json.dumps({"subject_id": "bob-lovelace"}))
-    Repeats(three.store).keep("key", "one", kept, NOON)
+    Repeats(three.store).keep("key", "one", kept, Whom(three.number, "bob-lovelace"), NOON)
     merge(three, "bob", "ada")
     forget(three, "ada")
     assert traces(path, *of("bob")) == 0

@@ -8,14 +8,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from index import cache, compaction, operations, snapshots
-from index.errors import GalleryCorrupt
+from index import cache, compaction, operations, scrub, snapshots
+from index.errors import CollectionUnknown, GalleryCorrupt
 from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
 from index.snapshots import SnapshotFiles, folder_of
+from index.store import open_store
 from tests.index.fakes import EAST, SPACE, ListGallery, random_rows, templates
 
 PROBES = random_rows(9, seed=99)
@@ -100,7 +102,7 @@ class TestFiles:
     def test_what_was_erased_and_merged_since_is_taken_in_too(self, kept, monkeypatch):
         with open_gallery(kept) as gallery:
             gallery.merge("s3", "s4")
-            monkeypatch.setattr(gallery.store, "scrub", lambda _: False)
+            monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))
             gallery.forget("s5")
             gallery.store.write(lambda c: c.execute("UPDATE store SET scrub_pending = 0").close())  # as if it were done
             expected = answers(gallery)
@@ -202,7 +204,7 @@ class TestFiles:
             assert not any(needle in contents(kept) for needle in needles)
 
     def test_somebody_who_keeps_the_files_delays_the_erasure(self, kept, monkeypatch):
-        monkeypatch.setattr("index.local._SCRUB_WAIT", 0.0)
+        monkeypatch.setattr(scrub, "WAIT", 0.0)
         with open_gallery(kept) as gallery:
             with SnapshotFiles(kept, gallery.store.store_id, 1).locked(0) as mine:
                 assert mine
@@ -210,6 +212,15 @@ class TestFiles:
                 assert len(gallery.check()) == 1
             gallery.forget("s8")
             assert gallery.check() == []
+
+    def test_a_collection_may_be_deleted_by_another_process_while_they_are_written(self, kept, monkeypatch):
+        save = SnapshotFiles.save
+        with open_gallery(kept) as gallery, open_store(kept) as other:
+            monkeypatch.setattr(other, "scrub", Mock(return_value=(True, ())))  # it waits for the files
+            monkeypatch.setattr(SnapshotFiles, "save", lambda *of: (save(*of), other.delete_collection("default"))[0])
+            gallery.compact()
+            with pytest.raises(CollectionUnknown):
+                answers(gallery)
 
     def test_a_folder_that_cannot_be_written_is_a_warning_and_no_more(self, path, monkeypatch, caplog):
         with create_gallery(path, SPACE) as gallery:
@@ -350,7 +361,7 @@ class TestCompaction:
         def interrupted(snapshot, group):
             built = build(snapshot, group)
             monkeypatch.setattr(cache, "build", build)
-            monkeypatch.setattr(gallery.store, "scrub", lambda _: False)
+            monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))
             gallery.forget("s2")
             gallery.merge("s3", "s4")
             enrol(gallery, 10)

@@ -175,8 +175,7 @@ def test_stats_tell_of_the_file_and_what_is_around_it(run, built):
 
 def test_check_names_a_backup_that_has_somebody_forgotten(run, built, monkeypatch):
     run("backup", "--gallery", built)
-    for module in ("local", "store"):
-        monkeypatch.setattr(f"index.{module}.purge", lambda _: [])
+    monkeypatch.setattr("index.store.purge", lambda _: [])
     run("forget", "ada", "--gallery", built, "--yes")
     result = run("check", "--gallery", built)
     assert result.exit_code == 1

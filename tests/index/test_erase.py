@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faces.space import Space
-from index import audit, erase, local
+from index import audit, erase, scrub
 from index.backup import back_up
 from index.erase import CODES, FP16, FP32, SEALED, SOURCE, Proof, forget_and_prove
 from index.errors import ScanBlind, SubjectUnknown
@@ -130,7 +130,7 @@ def test_nobody_of_that_id_is_an_error(path):
 
 
 def test_a_reader_that_is_in_the_way_delays_the_erasure_and_the_proof_says_so(path, monkeypatch):
-    monkeypatch.setattr(local, "_SCRUB_WAIT", 0.0)
+    monkeypatch.setattr(scrub, "WAIT", 0.0)
     fill(path)
     code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); "
     code += "c.execute('SELECT * FROM store').fetchone(); print(flush=True); sys.stdin.read()"

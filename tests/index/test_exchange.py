@@ -13,6 +13,7 @@ from index.dossier import export_subject
 from index.errors import (
     CollectionUnknown,
     ExportInvalid,
+    GalleryCorrupt,
     GalleryExists,
     GalleryUnavailable,
     SignatureRefused,
@@ -27,6 +28,7 @@ from index.sealing import KEY
 from index.store import Store, create_store
 from tests.index.fakes import OTHER_SPACE, SPACE, random_rows, templates
 from tests.index.test_parcel import Members, rewrite, sign_again
+from tests.index.test_processes import limit_to_its_size
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 PROBES = random_rows(6, seed=50)
@@ -119,17 +121,27 @@ def replaced(name: str, old: bytes, new: bytes) -> object:
         (replaced("subjects.jsonl", b'"b\xc3\xb8b"', b'"ada"'), ExportInvalid),
         (replaced("subjects.jsonl", b'"ada"', b'"a\\nb"'), SubjectInvalid),
         (replaced("subjects.jsonl", b'"Ada Lovelace"', b"7"), ExportInvalid),
+        (replaced("subjects.jsonl", b'"floor":3', b'"floor":"%s"' % (b"3" * 20_000)), SubjectInvalid),
         (replaced("subjects.jsonl", b"2027-01-01T00:00:00+00:00", b"tomorrow"), ExportInvalid),
         (replaced("templates.jsonl", b'"subject":1', b'"subject":3'), ExportInvalid),
         (replaced("templates.jsonl", b'"subject":1', b'"subject":-1'), ExportInvalid),
         (replaced("embeddings.npy", random_rows(3, seed=1)[1].astype("<f2").tobytes(), bytes(16)), TemplatesInvalid),
     ],
-    ids=["one twice", "a line break", "no name", "no time", "of nobody", "of nobody before", "no unit row"],
+    ids=["one twice", "a line break", "no name", "too much", "no time", "of nobody", "of nobody before", "no unit row"],
 )
 def test_what_cannot_be_enrolled_cannot_be_imported_even_when_it_is_signed(exported, other, change, error):
     rewrite(exported, change)
     with pytest.raises(error):
         import_collection(other, exported, [SIGNER.public])
+    assert other.collections() == []
+
+
+def test_an_import_that_there_is_no_room_for_makes_no_collection(gallery, other, tmp_path):
+    gallery.enrol("crowd", templates(*random_rows(2000)), space=SPACE)
+    crowd = export_collection(gallery.store, "default", tmp_path / "crowd.npz", SIGNER).path
+    other.write(limit_to_its_size)
+    with pytest.raises(GalleryUnavailable, match="disk is full"):
+        import_collection(other, crowd, [SIGNER.public])
     assert other.collections() == []
 
 
@@ -181,6 +193,13 @@ def test_a_subject_of_several_collections_is_told_of_in_each(gallery):
     gallery.store.create_collection("guests", SPACE)
     gallery.store.gallery("guests").put_subject("ada")
     assert sorted(export_subject(gallery.store, "ada")["collections"]) == ["default", "guests"]
+
+
+def test_what_is_damaged_is_not_told(gallery):
+    fill(gallery)
+    gallery.store.write(lambda connection: connection.execute("UPDATE negatives SET model_id = 'n'").close())
+    with pytest.raises(GalleryCorrupt, match="Negative example 1"):
+        export_subject(gallery.store, "ada")
 
 
 def test_nobody_of_that_id_is_an_error(gallery):

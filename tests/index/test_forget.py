@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import local
+from index import scrub
 from index.errors import SubjectInvalid
 from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
 from tests.index.fakes import EAST, NORTH, SPACE, random_rows, templates
@@ -61,7 +61,7 @@ def test_rows_that_moved_between_pages_leave_no_copies_behind(path):
 
 
 def test_an_open_reader_of_another_connection_delays_the_erasure_and_everybody_says_so(gallery, path, monkeypatch):
-    monkeypatch.setattr(local, "_SCRUB_WAIT", 0.0)
+    monkeypatch.setattr(scrub, "WAIT", 0.0)
     gallery.store.write(lambda connection: connection.execute("PRAGMA busy_timeout = 50").close())
     enrol_ada(gallery)
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -80,7 +80,7 @@ def test_an_open_reader_of_another_connection_delays_the_erasure_and_everybody_s
 
 def test_an_erasure_cut_short_is_finished_when_the_gallery_is_opened(gallery, path, monkeypatch):
     enrol_ada(gallery)
-    monkeypatch.setattr(gallery.store, "scrub", lambda _: False)  # all that forget does before a crash
+    monkeypatch.setattr(gallery.store, "scrub", lambda _: (False, ()))  # all that forget does before a crash
     gallery.forget("ada-lovelace")
     gallery.close()
     with open_gallery(path) as reopened:
