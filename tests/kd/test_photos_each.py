@@ -1,0 +1,31 @@
+"""A run of people with so many photos each: what it shares with other runs, and what is said of it."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from kd.checkpoint import student_weights
+from kd.distil import distil
+
+
+@pytest.fixture
+def uneven(people, tmp_path):
+    """The first person has two photos, the others have six."""
+    shutil.copytree(people, tmp_path / "uneven")
+    for photo in sorted((tmp_path / "uneven" / "person-0").iterdir())[2:]:
+        photo.unlink()
+    return tmp_path / "uneven"
+
+
+def test_a_run_learns_the_same_whatever_runs_of_other_people_left_in_the_folder_that_they_share(
+    config, uneven, tmp_path
+):
+    everybody = config(photos=(str(uneven),), epochs=2)
+    some = replace(everybody, viewing=replace(everybody.viewing, photos_each=(6, None)))
+    distil(everybody, tmp_path / "everybody", tell=print, data=tmp_path / "shared")
+    distil(some, tmp_path / "shares", tell=print, data=tmp_path / "shared")
+    distil(some, tmp_path / "alone", tell=print)
+    shares, alone = student_weights(tmp_path / "shares"), student_weights(tmp_path / "alone")
+    assert all(torch.equal(shares[name], alone[name]) for name in alone)
