@@ -100,7 +100,7 @@ class EpochTeacher:
     blank: nn.Module = field(repr=False)
 
     @cached_property
-    def model_id(self) -> str:
+    def identity(self) -> str:
         return short_id(digest(self.file.read_bytes()))
 
     def embed(self, crops: Crops) -> Vectors:

@@ -19,7 +19,7 @@ _LOOKED_AT: Final = 64  # crops that tell one set of photos from another
 
 def kept_class_means(people: People, teacher: ModelEmbedder, file: Path) -> Classifier:
     """`class_means`, kept in `file` (.npz) for the next start with the same teacher and the same photos."""
-    key = f"{teacher.model_id} {_fingerprint(people)}"
+    key = f"{teacher.identity} {_fingerprint(people)}"
     kept = _kept(file, key)
     if kept is not None:
         return kept

@@ -32,7 +32,7 @@ def kept_rows(
     record = np.dtype(
         [("inputs", "<f2", new.space.dim), ("targets", "<f2", old.space.dim), ("people", "<i8", 2), ("share", "<f4")]
     )
-    asked = [new.model_id, features, old.model_id]
+    asked = [new.identity, features, old.identity]
     rows = kept_array(folder, "rows", record, viewing=viewing, photos=len(people.labels), of=asked)
     missing = np.argwhere(rows["share"] == 0)
     with progress("both models read the views", total=rows.size, done=rows.size - len(missing)) as advance:

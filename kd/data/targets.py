@@ -22,7 +22,9 @@ class Oracle(Protocol):
     def recipe(self) -> Recipe: ...
 
     @property
-    def model_id(self) -> str: ...
+    def identity(self) -> str:
+        """What its answers are known by, see ModelEmbedder."""
+        ...
 
     def embed(self, crops: Crops) -> Vectors: ...
 
@@ -59,7 +61,7 @@ class KeptAnswers:
     ) -> None:
         """folder: where. whose: what it follows from which teacher a photo has, where there are several."""
         record = np.dtype([("row", np.float16, teaching.dim), ("kept", np.bool_)])
-        asked = [*(oracle.model_id for oracle in teaching.oracles), str(teaching.sharp), *whose]
+        asked = [*(oracle.identity for oracle in teaching.oracles), str(teaching.sharp), *whose]
         self._answers = kept_array(folder, "targets", record, viewing=viewing, photos=photos, of=asked)
         self._teaching = teaching
 

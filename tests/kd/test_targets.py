@@ -16,8 +16,8 @@ VIEWING = Viewing(VIEWS, mixup=0.0, low_resolution=0.0, sampler="photos", photos
 
 
 class CountingTeacher:
-    def __init__(self, embedder, model_id="one"):
-        self.recipe, self.model_id, self.asked, self._embedder = embedder.recipe, model_id, 0, embedder
+    def __init__(self, embedder, identity="one"):
+        self.recipe, self.identity, self.asked, self._embedder = embedder.recipe, identity, 0, embedder
 
     def embed(self, crops):
         self.asked += len(crops)
