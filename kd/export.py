@@ -31,7 +31,7 @@ from kd.checkpoint import (
 )
 from kd.classifier.files import CLASSIFIER_FILE, write_classifier
 from kd.config import AdaptConfig, RunConfig, Settings
-from kd.data.people import kept_digest, read_people
+from kd.data.people import People, kept_digest, read_people, shown_people
 from kd.errors import ExportDiffers
 from kd.halves import halved, round_to_halves
 from kd.head import unit
@@ -57,6 +57,7 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     """
     config = load_settings(run)
     require_prepared(run, kept_digest(run / "data"))
+    people = shown_people(read_people(run / "data"), config.viewing.photos_each)
     teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
     made = _adapted(config, run, half) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
     check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width))
@@ -74,7 +75,7 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
         dim=space.dim,
         parameters=made.parameters,
         licence=licence,
-        trained=_training(config, run),
+        trained=_training(config, run, people),
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
@@ -212,8 +213,7 @@ def _command(config: Settings) -> tuple[list[str], frozenset[str]]:
     return ["kd", "train"], frozenset()
 
 
-def _training(config: Settings, run: Path) -> Training:
-    people = read_people(run / "data")
+def _training(config: Settings, run: Path, people: People) -> Training:
     return Training(
         method=config.distillation.method,
         data=", ".join(Path(root).name for root in config.photos),

@@ -111,6 +111,14 @@ def kept_digest(folder: Path) -> str | None:
     return digest(json.dumps(json.loads(file.read_bytes())["listing"]).encode()) if file.is_file() else None
 
 
+def shown_people(people: People, photos_each: tuple[int, int | None]) -> People:
+    """The faces that a run with these bounds learns from: without bounds all, unlabelled ones too.
+
+    Raises DataUnusable.
+    """
+    return people if photos_each == (1, None) else only_people_with(people, *photos_each)
+
+
 def only_people_with(people: People, first: int, last: int | None) -> People:
     """The faces of people with at least `first` and at most `last` photos; of unlabelled faces, none.
 

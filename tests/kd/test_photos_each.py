@@ -6,8 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from faces.space import Licence
 from kd.checkpoint import student_weights
 from kd.distil import distil
+from kd.export import export
+
+LICENCE = Licence("Apache-2.0", "CC0-1.0", "drawn for a test")
 
 
 @pytest.fixture
@@ -29,3 +33,9 @@ def test_a_run_learns_the_same_whatever_runs_of_other_people_left_in_the_folder_
     distil(some, tmp_path / "alone", tell=print)
     shares, alone = student_weights(tmp_path / "shares"), student_weights(tmp_path / "alone")
     assert all(torch.equal(shares[name], alone[name]) for name in alone)
+
+
+def test_the_card_counts_the_photos_and_epochs_of_the_run(config, uneven, tmp_path):
+    distil(config(photos=(str(uneven),), photos_each=(6, None), epochs=10), tmp_path / "run", tell=print)
+    trained = export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE).trained
+    assert (trained.images, trained.epochs) == (12, 10)
