@@ -49,7 +49,8 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     """Write `model.onnx`, `model.safetensors` and `card.json` into `out`; an existing Model there is replaced.
 
     The weights are those that were trained: of a run of `kd adapt` the head's. A teacher's run has its classifier
-    written beside them. The card is filled but for `measured`, which `kd evaluate --write-card` adds.
+    written beside them: the rows of the people it has seen. The card is filled but for `measured`, which
+    `kd evaluate --write-card` adds.
     half: keep weights as float16, in half the room; they are rounded first, and what is checked and shipped is that.
     Raises ExportDiffers when the ONNX file and the network differ by more than 1e-4 on random crops, and
     CheckpointMismatch when there is no run, or its prepared faces were replaced by others, whose names and numbers they
@@ -85,7 +86,9 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     write_whole(out / "model.safetensors", safetensors.torch.save(weights))
     write_whole(out / "model.onnx", made.onnx)
     if teacher is None:
-        write_classifier(out / CLASSIFIER_FILE, own_classifier(run), read_people(run / "data").names)
+        shown = np.unique(people.labels[people.labels >= 0])  # the rows of others were never anything but negatives
+        names = tuple(people.names[label] for label in shown)
+        write_classifier(out / CLASSIFIER_FILE, own_classifier(run)[shown], names)
     write_whole(out / "card.json", card.to_json().encode())
     return read_model(out).card
 

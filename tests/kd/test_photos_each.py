@@ -3,11 +3,13 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from faces.space import Licence
-from kd.checkpoint import student_weights
+from kd.checkpoint import own_classifier, student_weights
+from kd.classifier.files import read_rows
 from kd.distil import distil
 from kd.export import export
 
@@ -39,3 +41,12 @@ def test_the_card_counts_the_photos_and_epochs_of_the_run(config, uneven, tmp_pa
     distil(config(photos=(str(uneven),), photos_each=(6, None), epochs=10), tmp_path / "run", tell=print)
     trained = export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE).trained
     assert (trained.images, trained.epochs) == (12, 10)
+
+
+def test_a_teacher_hands_on_class_weights_of_the_people_it_has_seen_alone(config, uneven, tmp_path):
+    settings = config(photos=(str(uneven),), photos_each=(6, None), teacher=None, method="none", dim=8, epochs=1)
+    distil(settings, tmp_path / "run", tell=print)
+    export(tmp_path / "run", tmp_path / "model", name="small", licence=LICENCE)
+    rows = read_rows(tmp_path / "model")
+    assert rows.names == ("person-1", "person-2")
+    assert np.array_equal(rows.weights, own_classifier(tmp_path / "run")[1:])
