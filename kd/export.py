@@ -14,8 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from faces.files import write_whole
-from faces.models import find_model, read_model
+from faces.models import find_model
 from faces.runtime import Floats, run_in_batches
 from faces.space import Input, Licence, ModelCard, Recipe, Space, Training, digest, short_id
 from faces.weights.graph import count_parameters
@@ -29,10 +28,11 @@ from kd.checkpoint import (
     student_weights,
     trained_steps,
 )
-from kd.classifier.files import CLASSIFIER_FILE, write_classifier
+from kd.classifier.files import CLASSIFIER_FILE, classifier_file
 from kd.config import AdaptConfig, RunConfig, Settings
 from kd.data.people import People, kept_digest, read_people, shown_people
 from kd.errors import ExportDiffers
+from kd.folder import ONNX_FILE, WEIGHTS_FILE, replace_model
 from kd.halves import halved, round_to_halves
 from kd.head import unit
 from kd.options import ONLY_OF_STUDENTS, option_words
@@ -80,17 +80,13 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "card.json").unlink(missing_ok=True)  # a card never stands beside a file that it does not describe
     weights = {name: _kept(values, half) for name, values in made.trained.state_dict().items()}
-    write_whole(out / "model.safetensors", safetensors.torch.save(weights))
-    write_whole(out / "model.onnx", made.onnx)
+    parts = {WEIGHTS_FILE: safetensors.torch.save(weights), ONNX_FILE: made.onnx}
     if teacher is None:
         shown = np.unique(people.labels[people.labels >= 0])  # the rows of others were never anything but negatives
         names = tuple(people.names[label] for label in shown)
-        write_classifier(out / CLASSIFIER_FILE, own_classifier(run)[shown], names)
-    write_whole(out / "card.json", card.to_json().encode())
-    return read_model(out).card
+        parts[CLASSIFIER_FILE] = classifier_file(out / CLASSIFIER_FILE, own_classifier(run)[shown], names)
+    return replace_model(out, parts, card)
 
 
 def _kept(values: Tensor, half: bool) -> Tensor:
