@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from faces.space import digest, short_id
 from kd.config import Viewing
+from kd.data.room import reserved, unwritable_in_words
 
 Record = np.dtype[Any]
 
@@ -21,15 +22,16 @@ def kept_array(
     """(viewing.views, photos) records in `folder`, open for writing; zeros where nobody has written yet.
 
     kind: the first word of the file's name. of: what the rows follow from beside the views and whose photos are viewed.
-    A file that does not read as such records is made anew.
+    A file that does not read as such records is made anew. Raises DataUnwritable.
     """
     asked = f"{replace(viewing, sampler='')} {list(of)}"  # but for the order: photos are numbered within `photos_each`
     file, shape = folder / f"{kind}-{short_id(digest(asked.encode()))}.npy", (viewing.views, photos)
-    rows = _opened(file)
-    if rows is None or (rows.shape, rows.dtype) != (shape, record):
-        file.unlink(missing_ok=True)
-        _create(file, shape, record)
-        rows = np.load(file, mmap_mode="r+")
+    with unwritable_in_words(file):
+        rows = _opened(file)
+        if rows is None or (rows.shape, rows.dtype) != (shape, record):
+            file.unlink(missing_ok=True)
+            _create(file, shape, record)
+            rows = np.load(file, mmap_mode="r+")
     return rows
 
 
@@ -44,7 +46,7 @@ def _opened(file: Path) -> NDArray[Any] | None:
 def _create(file: Path, shape: tuple[int, int], record: Record) -> None:
     """An empty array on disk; processes that begin together end with the same file."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    np.lib.format.open_memmap(part, mode="w+", dtype=record, shape=shape).flush()
+    reserved(part, shape, record)
     try:
         os.link(part, file)
     except FileExistsError:
