@@ -24,7 +24,7 @@ def kept_array(
     kind: the first word of the file's name. of: what the rows follow from beside the views and whose photos are viewed.
     A file that does not read as such records is made anew. Raises DataUnwritable.
     """
-    asked = f"{replace(viewing, sampler='')} {list(of)}"  # but for the order: photos are numbered within `photos_each`
+    asked = f"{replace(viewing, sampler='')} {list(of)}"  # no order of photos changes a row; who is left out does
     file, shape = folder / f"{kind}-{short_id(digest(asked.encode()))}.npy", (viewing.views, photos)
     with unwritable_in_words(file):
         rows = _opened(file)
