@@ -1,5 +1,7 @@
 """Crops to embeddings: the Embedder that every gallery, service and training run asks."""
 
+import json
+from dataclasses import asdict
 from typing import Final, Protocol
 
 import numpy as np
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 
 from faces.errors import WeightsUnreadable
 from faces.runtime import Network, run_in_batches
-from faces.space import Input, ModelCard, Space
+from faces.space import Input, ModelCard, Space, digest, short_id
 
 Crops = NDArray[np.uint8]
 """(n, height, width, 3) RGB."""
@@ -38,6 +40,15 @@ class ModelEmbedder:
         self.space = card.space
         self.model_id = card.model_id
         self._network = network
+
+    @property
+    def identity(self) -> str:
+        """What kept embeddings are known by: the file, the Crop that it wants, and what is made of the Crop first.
+
+        The `model_id` alone is the file's: the same network, told to take BGR, answers otherwise.
+        """
+        asked = {"model_id": self.model_id, "input": asdict(self.card.input), "crop": asdict(self.card.crop)}
+        return short_id(digest(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()))
 
     def embed(self, crops: Crops) -> Vectors:
         """See Embedder. Raises WeightsUnreadable when the network answers with NaN, infinity or zero length."""

@@ -1,13 +1,11 @@
 """A better model in front of an old gallery: a small head carries what it answers into the old Space."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from faces.models import Model, find_model, open_embedder
-from faces.space import digest, short_id
 from kd import distributed
 from kd.adapters import Adapter
 from kd.checks import checked
@@ -43,9 +41,7 @@ def adapt(config: AdaptConfig, folder: Path, *, tell: Tell, data: Path | None = 
     lesson = prepared(config, data_folder(folder, data))
     steps_an_epoch(config, lesson)  # too few photos are refused before any view is embedded
     introduce(lesson, terms, tell)
-    asked = f"{new.card.model_id} {chosen.rows} {old.card.model_id} {replace(config.viewing, sampler='')}"
-    file = lesson.folder / f"rows-{short_id(digest(asked.encode()))}.npy"
-    rows = kept_rows(file, lesson.people, config.viewing, embedder, teacher)
+    rows = kept_rows(lesson.folder, lesson.people, config.viewing, embedder, chosen.rows, teacher)
     adapter = Adapter(embedder.space.dim, old.card.dim, chosen.hidden, chosen.drop)
     adapter.fit_linear(pairs(rows))
     run = new_run(config, terms, lesson, adapter, old.card.dim)

@@ -38,7 +38,7 @@ from kd.classifier import Classifier, inherit
 from kd.config import RunConfig, Settings
 from kd.cut import FACES
 from kd.data.batches import Batch, ViewPlan, batches
-from kd.data.people import People, only_people_with, photos_digest, prepare_people
+from kd.data.people import People, photos_digest, prepare_people, shown_people
 from kd.data.samplers import epoch_order
 from kd.data.targets import Targets
 from kd.data.views import some_faces
@@ -176,14 +176,13 @@ def prepared(config: Settings, folder: Path) -> Lesson:
     """Faces and class weights, read from disk where an earlier start left them; the first rank writes them there."""
     if distributed.rank() > 0:
         distributed.wait()
-    chosen, (first, last) = config.distillation, config.viewing.photos_each
+    chosen = config.distillation
     people = prepare_people([Path(root) for root in config.photos], folder, open_detector)
     teacher = classifier = None
     if chosen.teacher is not None:
         teacher = open_embedder(find_model(chosen.teacher), threads=torch.get_num_threads())
         classifier = inherit(people, teacher, chosen.classifier, folder)  # of all people: subsets share one W
-    if (first, last) != (1, None):
-        people = only_people_with(people, first, last)
+    people = shown_people(people, config.viewing.photos_each)
     if distributed.rank() == 0:
         distributed.wait()
     return Lesson(people, teacher, classifier, folder)

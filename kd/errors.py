@@ -11,6 +11,12 @@ class DataUnusable(FacesError):
     code = "data_unusable"
 
 
+class DataUnwritable(FacesError):
+    """No room, or no right to write, where prepared faces and what teachers answered are kept."""
+
+    code = "data_unwritable"
+
+
 class UnknownName(FacesError):
     """A method, margin or backbone that is not in its table."""
 

@@ -14,8 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from faces.files import write_whole
-from faces.models import find_model, read_model
+from faces.models import find_model
 from faces.runtime import Floats, run_in_batches
 from faces.space import Input, Licence, ModelCard, Recipe, Space, Training, digest, short_id
 from faces.weights.graph import count_parameters
@@ -29,10 +28,11 @@ from kd.checkpoint import (
     student_weights,
     trained_steps,
 )
-from kd.classifier.files import CLASSIFIER_FILE, write_classifier
+from kd.classifier.files import CLASSIFIER_FILE, classifier_file
 from kd.config import AdaptConfig, RunConfig, Settings
-from kd.data.people import kept_digest, read_people
+from kd.data.people import People, kept_digest, read_people, shown_people
 from kd.errors import ExportDiffers
+from kd.folder import ONNX_FILE, WEIGHTS_FILE, replace_model
 from kd.halves import halved, round_to_halves
 from kd.head import unit
 from kd.options import ONLY_OF_STUDENTS, option_words
@@ -49,7 +49,8 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     """Write `model.onnx`, `model.safetensors` and `card.json` into `out`; an existing Model there is replaced.
 
     The weights are those that were trained: of a run of `kd adapt` the head's. A teacher's run has its classifier
-    written beside them. The card is filled but for `measured`, which `kd evaluate --write-card` adds.
+    written beside them: the rows of the people it has seen. The card is filled but for `measured`, which
+    `kd evaluate --write-card` adds.
     half: keep weights as float16, in half the room; they are rounded first, and what is checked and shipped is that.
     Raises ExportDiffers when the ONNX file and the network differ by more than 1e-4 on random crops, and
     CheckpointMismatch when there is no run, or its prepared faces were replaced by others, whose names and numbers they
@@ -57,6 +58,7 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
     """
     config = load_settings(run)
     require_prepared(run, kept_digest(run / "data"))
+    people = shown_people(read_people(run / "data"), config.viewing.photos_each)
     teacher = None if config.distillation.teacher is None else find_model(config.distillation.teacher).card
     made = _adapted(config, run, half) if isinstance(config, AdaptConfig) else _trained(config, run, teacher, half)
     check_answers(made.answer, made.onnx, (made.crop.height, made.crop.width))
@@ -74,19 +76,17 @@ def export(run: Path, out: Path, *, name: str, licence: Licence, half: bool = Fa
         dim=space.dim,
         parameters=made.parameters,
         licence=licence,
-        trained=_training(config, run),
+        trained=_training(config, run, people),
         measured={},
         created=datetime.now(UTC).date().isoformat(),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "card.json").unlink(missing_ok=True)  # a card never stands beside a file that it does not describe
     weights = {name: _kept(values, half) for name, values in made.trained.state_dict().items()}
-    write_whole(out / "model.safetensors", safetensors.torch.save(weights))
-    write_whole(out / "model.onnx", made.onnx)
+    parts = {WEIGHTS_FILE: safetensors.torch.save(weights), ONNX_FILE: made.onnx}
     if teacher is None:
-        write_classifier(out / CLASSIFIER_FILE, own_classifier(run), read_people(run / "data").names)
-    write_whole(out / "card.json", card.to_json().encode())
-    return read_model(out).card
+        shown = np.unique(people.labels[people.labels >= 0])  # the rows of others were never anything but negatives
+        names = tuple(people.names[label] for label in shown)
+        parts[CLASSIFIER_FILE] = classifier_file(out / CLASSIFIER_FILE, own_classifier(run)[shown], names)
+    return replace_model(out, parts, card)
 
 
 def _kept(values: Tensor, half: bool) -> Tensor:
@@ -212,8 +212,7 @@ def _command(config: Settings) -> tuple[list[str], frozenset[str]]:
     return ["kd", "train"], frozenset()
 
 
-def _training(config: Settings, run: Path) -> Training:
-    people = read_people(run / "data")
+def _training(config: Settings, run: Path, people: People) -> Training:
     return Training(
         method=config.distillation.method,
         data=", ".join(Path(root).name for root in config.photos),

@@ -68,8 +68,7 @@ def open_targets(
         teaching = Teaching(embedders, lambda _, photo: int(member[photo]), sharp, dim)
     else:
         teaching = Teaching([teacher], lambda *_: 0, sharp, dim)
-    of = f"{viewing.mixup} {viewing.low_resolution} {viewing.view_seed} {chosen.subset_teachers}"
-    return KeptAnswers(folder, teaching, views=viewing.views, photos=len(people.labels), of=of)
+    return KeptAnswers(folder, teaching, viewing=viewing, photos=len(people.labels), whose=chosen.subset_teachers)
 
 
 def read_subset(text: str) -> tuple[range, str]:
@@ -101,7 +100,7 @@ class EpochTeacher:
     blank: nn.Module = field(repr=False)
 
     @cached_property
-    def model_id(self) -> str:
+    def identity(self) -> str:
         return short_id(digest(self.file.read_bytes()))
 
     def embed(self, crops: Crops) -> Vectors:

@@ -5,7 +5,7 @@ from typing import Final
 
 from faces.embed import ModelEmbedder
 from kd.classifier.check import Classifier, checked, embeddings, sampled, teacher_accuracy
-from kd.classifier.files import Rows, read_rows, write_classifier
+from kd.classifier.files import Rows, classifier_file, read_rows
 from kd.classifier.means import class_means, kept_class_means
 from kd.classifier.order import match_rows, order_rows
 from kd.data.people import People
@@ -18,10 +18,10 @@ __all__ = [
     "MEANS",
     "Classifier",
     "class_means",
+    "classifier_file",
     "inherit",
     "kept_class_means",
     "teacher_accuracy",
-    "write_classifier",
 ]
 
 

@@ -13,7 +13,6 @@ import safetensors.torch
 import torch
 
 from faces.embed import Vectors
-from faces.files import write_whole
 from kd.classifier.shards import is_sharded, read_shards
 from kd.classifier.tensors import as_weights, load_torch, unreadable
 from kd.errors import ClassifierRefused
@@ -37,22 +36,23 @@ class Rows:
     """False where not even the order of the people is known: facenet-pytorch never published its own."""
 
 
-def write_classifier(path: Path, weights: Vectors, names: tuple[str, ...]) -> None:
-    """Keep class weights (rows, dim) with the names of their people.
+def classifier_file(path: Path, weights: Vectors, names: tuple[str, ...]) -> bytes:
+    """The file, to be at `path`, of class weights (rows, dim) with the names of their people.
 
-    The format is one safetensors file: a float32 tensor `weights`, and in the metadata `names`, a JSON list with the
-    name of each row. Raises ClassifierRefused when there is not one name for each row.
+    The format is safetensors: a float32 tensor `weights`, and in the metadata `names`, a JSON list with the name of
+    each row. Raises ClassifierRefused when there is not one name for each row.
     """
     kept = _names(list(names), len(weights), path)
     tensors = {_TENSOR: torch.from_numpy(np.array(weights, dtype=np.float32))}
-    write_whole(path, safetensors.torch.save(tensors, {_NAMES: json.dumps(kept)}))
+    written: bytes = safetensors.torch.save(tensors, {_NAMES: json.dumps(kept)})
+    return written
 
 
 def read_rows(path: Path) -> Rows:
     """The classifier at this path, with the names of its rows where there are any.
 
     path: `.safetensors`, `.npy`, `.pt` or `.pth`; a Model folder with `classifier.safetensors`; a folder of partial-FC
-    shards. Names stand in the metadata (see `write_classifier`) or beside the file under its own name, as `.txt`, one
+    shards. Names stand in the metadata (see `classifier_file`) or beside the file under its own name, as `.txt`, one
     a line, or `.json`, a list; for a folder of shards as `names.txt` or `names.json` in it.
     Raises ClassifierRefused when it does not read as one.
     """

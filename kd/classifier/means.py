@@ -12,6 +12,7 @@ from faces.embed import ModelEmbedder
 from faces.files import write_whole
 from kd.classifier.check import Classifier, checked, embedded, sampled
 from kd.data.people import People
+from kd.data.room import unwritable_in_words
 from kd.errors import ClassifierRefused
 
 _LOOKED_AT: Final = 64  # crops that tell one set of photos from another
@@ -19,15 +20,16 @@ _LOOKED_AT: Final = 64  # crops that tell one set of photos from another
 
 def kept_class_means(people: People, teacher: ModelEmbedder, file: Path) -> Classifier:
     """`class_means`, kept in `file` (.npz) for the next start with the same teacher and the same photos."""
-    key = f"{teacher.model_id} {_fingerprint(people)}"
+    key = f"{teacher.identity} {_fingerprint(people)}"
     kept = _kept(file, key)
     if kept is not None:
         return kept
     classifier = class_means(people, teacher)
     buffer = io.BytesIO()
     np.savez(buffer, weights=classifier.weights, accuracy=classifier.accuracy, key=key)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, buffer.getvalue())
+    with unwritable_in_words(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, buffer.getvalue())
     return classifier
 
 

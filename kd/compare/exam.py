@@ -83,7 +83,7 @@ class Examiner:
     def _kept(self, recipe: Recipe) -> Exam:
         photos = self.protocol.photos(range(len(self.protocol.templates)))
         listing = [[photo, 0 if photo in self.protocol.crops else _size(photo)] for photo in photos]
-        asked = json.dumps([listing, asdict(recipe), self.teacher.model_id])
+        asked = json.dumps([listing, asdict(recipe), self.teacher.identity])
         file = self._folder / f"{short_id(digest(asked.encode()))}.npz"
         if not file.is_file():
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from faces.pipeline import principal_face
 from faces.space import digest
 from kd.data.crops import CANONICAL, SIDE, Chosen, Crops, Joined, framed
 from kd.data.recordio import DIGITS, RecordCrops, index_of, scan_records
+from kd.data.room import reserved, unwritable_in_words
 from kd.errors import DataUnusable
 
 UNLABELLED: Final = "unlabelled"
@@ -61,7 +62,8 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
     files are different people: "0-00000012" is person 12 of the first. A person may have one photo.
 
     Raises DataUnusable: a root without people, a record file that cannot be used, no face of a named person, a folder
-    that holds something else. What was kept before is replaced when all has been read, and not before.
+    that holds something else. Raises DataUnwritable. What was kept before is replaced when all has been read, and not
+    before.
     """
     found = _look(roots)
     listing = found.listing()
@@ -69,20 +71,21 @@ def prepare_people(roots: Sequence[Path], folder: Path, open_detector: Callable[
         return read_people(folder)
     _require_own(folder)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
-        skipped = [(str(path), "no photo in this folder") for path in found.empty]
-        for place, path in enumerate(found.records):
-            skipped += _keep_records(path, part / f"records-{place:03d}.npz")
-        shown, without = _keep_photos(found.photos, part / "crops.npy", open_detector)
-        if not found.records and not any(name != UNLABELLED for name in shown):
-            raise DataUnusable("no face of a named person", ", ".join(map(str, roots)), _REMEDY)
-        kept = {"listing": listing, "people": shown, "skipped": skipped + without}
-        write_whole(part / "people.json", json.dumps(kept).encode())
-        shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with unwritable_in_words(folder):
+        part.mkdir(parents=True)
+        try:
+            skipped = [(str(path), "no photo in this folder") for path in found.empty]
+            for place, path in enumerate(found.records):
+                skipped += _keep_records(path, part / f"records-{place:03d}.npz")
+            shown, without = _keep_photos(found.photos, part / "crops.npy", open_detector)
+            if not found.records and not any(name != UNLABELLED for name in shown):
+                raise DataUnusable("no face of a named person", ", ".join(map(str, roots)), _REMEDY)
+            kept = {"listing": listing, "people": shown, "skipped": skipped + without}
+            write_whole(part / "people.json", json.dumps(kept).encode())
+            shutil.rmtree(folder, ignore_errors=True)  # what was computed from other photos goes with them
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return read_people(folder)
 
 
@@ -109,6 +112,14 @@ def kept_digest(folder: Path) -> str | None:
     """The same of the photos that `prepare_people` kept in this folder; None where it holds none."""
     file = folder / "people.json"
     return digest(json.dumps(json.loads(file.read_bytes())["listing"]).encode()) if file.is_file() else None
+
+
+def shown_people(people: People, photos_each: tuple[int, int | None]) -> People:
+    """The faces that a run with these bounds learns from: without bounds all, unlabelled ones too.
+
+    Raises DataUnusable.
+    """
+    return people if photos_each == (1, None) else only_people_with(people, *photos_each)
 
 
 def only_people_with(people: People, first: int, last: int | None) -> People:
@@ -223,7 +234,7 @@ def _keep_photos(
     skipped: list[tuple[str, str]] = []
     if not photos:
         return found, skipped
-    crops = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(photos), SIDE, SIDE, 3))
+    crops = reserved(file, (len(photos), SIDE, SIDE, 3), np.dtype(np.uint8))
     for (path, person), face in zip(photos, _faces([path for path, _ in photos], open_detector), strict=True):
         if isinstance(face, str):
             skipped.append((str(path), face))

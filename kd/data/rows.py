@@ -11,6 +11,7 @@ from faces.console import progress
 from faces.embed import ModelEmbedder, Vectors
 from kd.config import Viewing
 from kd.data.batches import Batch, shown
+from kd.data.kept import kept_array
 from kd.data.people import People
 from kd.data.views import View, augmented_view, plain_view
 
@@ -21,9 +22,18 @@ Rows = NDArray[Any]
 _CHUNK: Final = 64  # views embedded at once
 
 
-def kept_rows(file: Path, people: People, viewing: Viewing, new: ModelEmbedder, old: ModelEmbedder) -> Rows:
-    """Rows of every view that `viewing` asks for, embedded where an earlier start has not done so."""
-    rows = _opened(file, (viewing.views, len(people.labels)), new.space.dim, old.space.dim)
+def kept_rows(
+    folder: Path, people: People, viewing: Viewing, new: ModelEmbedder, features: str, old: ModelEmbedder
+) -> Rows:
+    """Rows of every view that `viewing` asks for, kept in `folder`, embedded where an earlier start has not done so.
+
+    features: which of its answers `new` gives, as `kd.trunk.open_trunk` knows it.
+    """
+    record = np.dtype(
+        [("inputs", "<f2", new.space.dim), ("targets", "<f2", old.space.dim), ("people", "<i8", 2), ("share", "<f4")]
+    )
+    asked = [new.identity, features, old.identity]
+    rows = kept_array(folder, "rows", record, viewing=viewing, photos=len(people.labels), of=asked)
     missing = np.argwhere(rows["share"] == 0)
     with progress("both models read the views", total=rows.size, done=rows.size - len(missing)) as advance:
         for start in range(0, len(missing), _CHUNK):
@@ -80,13 +90,3 @@ def _view(people: People, photo: int, number: int, viewing: Viewing) -> View:
 def _unit(kept: NDArray[np.float16]) -> Vectors:
     rows = kept.astype(np.float32)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _opened(file: Path, shape: tuple[int, int], inputs: int, targets: int) -> Rows:
-    record = np.dtype([("inputs", "<f2", inputs), ("targets", "<f2", targets), ("people", "<i8", 2), ("share", "<f4")])
-    if not file.is_file():
-        part = file.with_suffix(".part")
-        np.lib.format.open_memmap(part, mode="w+", dtype=record, shape=shape).flush()
-        part.replace(file)
-    rows: Rows = np.load(file, mmap_mode="r+")
-    return rows

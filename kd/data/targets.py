@@ -1,6 +1,5 @@
 """The teacher's embeddings of views: asked for as they are shown, or kept on disk for the next time."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.embed import Crops, Vectors
-from faces.space import Recipe, digest, short_id
+from faces.space import Recipe
+from kd.config import Viewing
+from kd.data.kept import kept_array
 from kd.data.views import View
 
 
@@ -21,7 +22,9 @@ class Oracle(Protocol):
     def recipe(self) -> Recipe: ...
 
     @property
-    def model_id(self) -> str: ...
+    def identity(self) -> str:
+        """What its answers are known by, see ModelEmbedder."""
+        ...
 
     def embed(self, crops: Crops) -> Vectors: ...
 
@@ -53,13 +56,13 @@ class Teaching:
 class KeptAnswers:
     """`Teaching` of views that come again: each is embedded once, and kept on disk as float16."""
 
-    def __init__(self, folder: Path, teaching: Teaching, *, views: int, photos: int, of: str) -> None:
-        """folder: where. views: different views of a photo. of: what else the views follow from, for the name."""
-        asked = [*(oracle.model_id for oracle in teaching.oracles), str(teaching.sharp), str(views), of]
-        file = folder / f"targets-{short_id(digest(' '.join(asked).encode()))}.npy"
-        if not file.is_file():
-            _create(file, (views, photos), np.dtype([("row", np.float16, teaching.dim), ("kept", np.bool_)]))
-        self._answers = np.load(file, mmap_mode="r+")
+    def __init__(
+        self, folder: Path, teaching: Teaching, *, viewing: Viewing, photos: int, whose: Sequence[str] = ()
+    ) -> None:
+        """folder: where. whose: what it follows from which teacher a photo has, where there are several."""
+        record = np.dtype([("row", np.float16, teaching.dim), ("kept", np.bool_)])
+        asked = [*(oracle.identity for oracle in teaching.oracles), str(teaching.sharp), *whose]
+        self._answers = kept_array(folder, "targets", record, viewing=viewing, photos=photos, of=asked)
         self._teaching = teaching
 
     def answers(self, epoch: int, photos: NDArray[np.int64], views: Sequence[View]) -> Vectors:
@@ -75,15 +78,3 @@ class KeptAnswers:
 
 
 Targets = Teaching | KeptAnswers
-
-
-def _create(file: Path, shape: tuple[int, int], kind: np.dtype[np.void]) -> None:
-    """An empty array on disk; two processes that begin together end with the same file."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    np.lib.format.open_memmap(part, mode="w+", dtype=kind, shape=shape).flush()
-    try:
-        os.link(part, file)
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from faces.align import RECIPES
 from faces.embed import ModelEmbedder
 from faces.errors import WeightsUnreadable
 from tests.faces.parts import small_card, small_network
@@ -73,3 +74,23 @@ def test_an_answer_without_a_direction_is_an_error_that_names_the_model(factor):
 def test_an_embedder_is_of_the_space_and_model_of_its_card():
     embedder = ModelEmbedder(CARD, Recorder())
     assert (embedder.space, embedder.model_id) == (CARD.space, CARD.model_id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_id": "0123456789abcdef"},
+        {"input": replace(CARD.input, colour="BGR")},
+        {"input": replace(CARD.input, mean=(127.5, 127.5, 127.0))},
+        {"input": replace(CARD.input, scale=127.5)},
+        {"crop": RECIPES["facenet-160"].scaled(112, 112)},
+    ],
+)
+def test_whatever_changes_its_answers_changes_its_identity(changes):
+    identity = ModelEmbedder(CARD, Recorder()).identity
+    assert ModelEmbedder(replace(CARD, **changes), Recorder()).identity != identity
+
+
+def test_what_a_card_says_beside_changes_no_identity():
+    other = replace(CARD, name="renamed", created="2026-02-01", measured={})
+    assert ModelEmbedder(other, Recorder()).identity == ModelEmbedder(CARD, Recorder()).identity

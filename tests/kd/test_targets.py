@@ -1,19 +1,23 @@
 """The teacher is asked once for each view that comes again, and each view by the one who teaches it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from faces.models import open_embedder, read_model
+from kd.config import Viewing
 from kd.data.people import prepare_people
 from kd.data.targets import KeptAnswers, Teaching
 from kd.data.views import augmented_view
 
 VIEWS, PHOTOS = 2, np.arange(18)
+VIEWING = Viewing(VIEWS, mixup=0.0, low_resolution=0.0, sampler="photos", photos_each=(1, None), view_seed=0)
 
 
 class CountingTeacher:
-    def __init__(self, embedder, model_id="one"):
-        self.recipe, self.model_id, self.asked, self._embedder = embedder.recipe, model_id, 0, embedder
+    def __init__(self, embedder, identity="one"):
+        self.recipe, self.identity, self.asked, self._embedder = embedder.recipe, identity, 0, embedder
 
     def embed(self, crops):
         self.asked += len(crops)
@@ -47,8 +51,8 @@ def teaching(*oracles, teacher=lambda *_: 0, sharp=False):
     return Teaching(oracles, teacher, sharp, oracles[0]._embedder.space.dim)
 
 
-def kept(folder, asked, of="views"):
-    return KeptAnswers(folder, asked, views=VIEWS, photos=len(PHOTOS), of=of)
+def kept(folder, asked, photos=18, whose=(), **viewing):
+    return KeptAnswers(folder, asked, viewing=replace(VIEWING, **viewing), photos=photos, whose=whose)
 
 
 def test_the_teacher_embeds_the_view_that_the_student_sees(show, counting, tmp_path):
@@ -77,10 +81,39 @@ def test_answers_are_kept_for_the_next_start(show, counting, tmp_path):
 
 def test_answers_of_another_teacher_or_to_other_views_are_kept_apart(show, embedder, tmp_path):
     one, other = CountingTeacher(embedder, "one"), CountingTeacher(embedder, "other")
-    for asked, of in ((one, "views"), (other, "views"), (one, "more views")):
-        kept(tmp_path, teaching(asked), of=of).answers(0, PHOTOS, show(0))
-    assert (one.asked, other.asked) == (2 * len(PHOTOS), len(PHOTOS))
-    assert len(list(tmp_path.glob("targets-*.npy"))) == 3
+    for asked, changes in ((one, {}), (other, {}), (one, {"mixup": 0.3}), (one, {"whose": ("2-4=one",)})):
+        kept(tmp_path, teaching(asked), **changes).answers(0, PHOTOS, show(0))
+    assert (one.asked, other.asked) == (3 * len(PHOTOS), len(PHOTOS))
+    assert len(list(tmp_path.glob("targets-*.npy"))) == 4
+
+
+def test_answers_for_some_of_the_people_are_no_answers_for_others(show, counting, tmp_path):
+    kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    some = PHOTOS[6:]
+    views = [show(0)[photo] for photo in some]  # photo 0 of these is another person's
+    expected = counting.embed(np.stack([view.crop(counting.recipe) for view in views]))
+    answers = kept(tmp_path, teaching(counting), photos=12, photos_each=(6, 6)).answers(0, PHOTOS[:12], views)
+    assert np.allclose(answers, expected, atol=1e-3)
+
+
+def test_the_order_of_photos_changes_no_answer(show, counting, tmp_path):
+    kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    kept(tmp_path, teaching(counting), sampler="half-balanced").answers(0, PHOTOS, show(0))
+    assert counting.asked == len(PHOTOS)
+
+
+@pytest.mark.parametrize("damage", ["another shape", "cut short", "empty"])
+def test_a_kept_file_that_does_not_fit_is_made_anew(show, counting, tmp_path, damage):
+    kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    (file,) = tmp_path.glob("targets-*.npy")
+    if damage == "another shape":
+        np.save(file, np.load(file)[:, :6])
+    else:
+        file.write_bytes(file.read_bytes()[: 200 if damage == "cut short" else 0])
+    expected = counting.embed(np.stack([view.crop(counting.recipe) for view in show(0)]))
+    answers = kept(tmp_path, teaching(counting)).answers(0, PHOTOS, show(0))
+    assert np.allclose(answers, expected, atol=1e-3)
+    assert [path.name for path in tmp_path.glob("targets-*")] == [file.name]
 
 
 def test_each_view_is_taught_by_its_own_teacher_and_some_by_nobody(show, embedder, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from kd.classifier import class_means, inherit, write_classifier
+from kd.classifier import class_means, classifier_file, inherit
 from kd.errors import ClassifierRefused
 
 
@@ -44,21 +44,25 @@ def saved(path, weights, names=None):
     return path
 
 
+def keep(path, weights, names):
+    path.write_bytes(classifier_file(path, weights, names))
+
+
 def test_what_a_teacher_trained_here_wrote_is_read_back(faces, embedder, means, tmp_path):
-    write_classifier(tmp_path / "classifier.safetensors", means, faces.names)
+    keep(tmp_path / "classifier.safetensors", means, faces.names)
     inherited = inherit(faces, embedder, tmp_path / "classifier.safetensors", tmp_path)
     assert (inherited.weights == means).all()
     assert inherited.accuracy == 1.0
 
 
 def test_a_model_folder_stands_for_the_classifier_in_it(faces, embedder, means, tmp_path):
-    write_classifier(tmp_path / "classifier.safetensors", means, faces.names)
+    keep(tmp_path / "classifier.safetensors", means, faces.names)
     assert (inherit(faces, embedder, str(tmp_path), tmp_path).weights == means).all()
 
 
 def test_a_classifier_is_not_written_without_a_name_for_each_row(means, tmp_path):
     with pytest.raises(ClassifierRefused, match=r"3 rows .* names .*: 2"):
-        write_classifier(tmp_path / "classifier.safetensors", means, ("a", "b"))
+        classifier_file(tmp_path / "classifier.safetensors", means, ("a", "b"))
 
 
 def test_rows_find_their_people_by_name_and_strangers_stay_behind_them(faces, embedder, means, others, tmp_path):
@@ -135,7 +139,7 @@ def test_a_truncated_file_is_refused_with_its_path(means, faces, tmp_path, refus
     path = tmp_path / f"w{suffix}"
     {
         ".npy": lambda: np.save(path, means),
-        ".safetensors": lambda: write_classifier(path, means, faces.names),
+        ".safetensors": lambda: keep(path, means, faces.names),
         ".pt": lambda: torch.save(torch.from_numpy(means), path),
     }[suffix]()
     whole = path.read_bytes()

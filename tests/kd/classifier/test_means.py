@@ -62,8 +62,8 @@ def test_means_are_the_source_that_needs_no_file(faces, embedder, tmp_path):
 class Counting:
     """A teacher that counts how often it is asked."""
 
-    def __init__(self, embedder, model_id):
-        self.space, self.card, self.model_id = embedder.space, embedder.card, model_id
+    def __init__(self, embedder, identity):
+        self.space, self.card, self.identity = embedder.space, embedder.card, identity
         self.asked, self._embedder = 0, embedder
 
     def embed(self, crops):
@@ -73,7 +73,7 @@ class Counting:
 
 def test_kept_means_are_not_computed_again(faces, embedder, tmp_path):
     first = kept_class_means(faces, embedder, tmp_path / "means.npz")
-    again = Counting(embedder, embedder.model_id)
+    again = Counting(embedder, embedder.identity)
     second = kept_class_means(faces, again, tmp_path / "means.npz")
     assert again.asked == 0
     assert (second.weights == first.weights).all()
@@ -95,7 +95,7 @@ def test_kept_means_of_other_photos_are_not_taken_for_these(faces, embedder, tmp
     }
     for change, fields in others.items():
         kept_class_means(faces, embedder, tmp_path / "means.npz")
-        counting = Counting(embedder, embedder.model_id)
+        counting = Counting(embedder, embedder.identity)
         kept_class_means(replace(faces, **fields), counting, tmp_path / "means.npz")
         assert counting.asked > 0, change
 
@@ -104,6 +104,6 @@ def test_kept_means_of_other_photos_are_not_taken_for_these(faces, embedder, tmp
 def test_a_damaged_file_of_kept_means_is_written_anew(faces, embedder, tmp_path, damage):
     (tmp_path / "means.npz").write_bytes(damage)
     kept_class_means(faces, embedder, tmp_path / "means.npz")
-    counting = Counting(embedder, embedder.model_id)
+    counting = Counting(embedder, embedder.identity)
     assert kept_class_means(faces, counting, tmp_path / "means.npz").accuracy == 1.0
     assert counting.asked == 0
