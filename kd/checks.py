@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from faces.models import find_model
+from kd import distributed
 from kd.backbones import RESIDUAL, require_backbone
 from kd.config import RunConfig, Settings
 from kd.data.samplers import SAMPLERS
-from kd.errors import UnknownName, require_name
+from kd.errors import SizeRefused, UnknownName, require_name
 from kd.head import STORES
 from kd.losses import Term, parse_method
 from kd.margins import margin_named
@@ -17,7 +18,8 @@ from kd.train import SCHEDULES
 def checked(config: Settings) -> tuple[Term, ...]:
     """The method's terms, once every name in the settings but those of Models is known to be one.
 
-    Raises UnknownName, KnobRefused; SizeRefused for a side or width that the backbone cannot have.
+    Raises UnknownName, KnobRefused; SizeRefused for a side or width that the backbone cannot have, and for a batch with
+    nothing in it for some rank.
     """
     terms, chosen = parse_method(config.distillation.method), config.distillation
     margin = margin_named(chosen.margin)
@@ -34,6 +36,9 @@ def checked(config: Settings) -> tuple[Term, ...]:
         student = config.student
         require_backbone(student.backbone, student.side, student.width)
     _require_halves(config, terms)
+    ranks, batch = distributed.world(), config.optimisation.batch
+    if ranks > batch:
+        raise SizeRefused("fewer views in a batch than ranks that share it", batch, f"Give {ranks} or more.")
     return terms
 
 
