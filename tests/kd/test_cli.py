@@ -1,6 +1,8 @@
 """The program `kd`, as a user types it."""
 
+import errno
 import json
+import os
 import shlex
 
 import pytest
@@ -216,6 +218,40 @@ def test_a_folder_inside_a_file_is_a_usage_error(people, tmp_path, words):
     option = [] if words[-1].startswith("--") else ["--out"]
     result = kd(*[people if word == "PEOPLE" else word for word in words], *option, tmp_path / "file.txt" / "x")
     assert (result.exit_code, "would be inside the file" in " ".join(result.stderr.split())) == (2, True), result.output
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["is there", "is to be made"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "PEOPLE", "--teacher", "dlib", "--out"],
+        ["teacher", "train", "PEOPLE", "--out"],
+        ["teacher", "import", "dlib", "--out"],
+        ["export", "PEOPLE", "--out"],
+        ["quantize", "dlib", "PEOPLE", "--out"],
+        ["evaluate", "dlib", "--protocol", "PEOPLE", "--report"],
+        ["compare", "PEOPLE", "--teacher", "dlib", "--protocol", "PEOPLE", "--out"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_folder_without_the_right_to_write_is_a_usage_error(people, tmp_path, monkeypatch, words, there):
+    may = os.access  # root may write everywhere
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK and may(path, mode))
+    folder = tmp_path if there else tmp_path / "of" / "two"
+    result = kd(*[people if word == "PEOPLE" else word for word in words], folder)
+    assert (result.exit_code, "not writable" in " ".join(result.stderr.split())) == (2, True), result.output
+
+
+def test_prepared_faces_that_may_not_be_written_are_one_line(people, teacher, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "data.7.part")
+
+    monkeypatch.setattr("kd.distil.prepare_people", refuse)
+    result = kd("train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL)
+    assert (result.exit_code, result.stderr.splitlines()[-1].split(". ")[0]) == (
+        1,
+        "Error: permission denied: 'data.7.part'",
+    )
 
 
 def test_a_run_that_failed_at_its_first_step_leaves_its_folder_to_the_next(people, teacher, tmp_path):
