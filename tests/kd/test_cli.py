@@ -140,6 +140,7 @@ def test_a_number_that_network_or_method_cannot_have_is_one_line(people, teacher
         ("--sampler", "odd", "no such sampler: 'odd'"),
         ("--head", "int2", "no such store: 'int2'"),
         ("--margin-size", "0.5", "sphereface multiplies the angle by a whole number: 0.5"),
+        ("--method", "cckd(gamma=-1)+cosine", "not a value for gamma: -1.0"),
         ("--method", "residual", "students of two halves: 'residual'. Choose a --backbone residual:NAME."),
     ],
 )
