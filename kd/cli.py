@@ -207,9 +207,11 @@ def evaluate_command(
     from kd.evaluate.documents import as_json as report_json
     from kd.evaluate.documents import write_report
     from kd.evaluate.readers import open_protocols
-    from kd.evaluate.report import as_table, evaluate, write_measured
+    from kd.evaluate.report import as_table, evaluate, require_searches, write_measured
 
     read = open_protocols(protocols, photos, name=write_card)
+    if write_card is not None:
+        require_searches(read)
     judged = find_model(model)
     base = open_embedder(judged if teacher is None else find_model(teacher))
     student = None if teacher is None else open_embedder(judged)

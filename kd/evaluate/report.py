@@ -89,6 +89,15 @@ def _judged(card: ModelCard) -> Judged:
     return Judged(card.name, card.model_id, card.parameters)
 
 
+def require_searches(protocols: Sequence[Protocol]) -> None:
+    """Raises ProtocolInvalid where nobody is searched for in any: there is nothing that a card has a place for."""
+    if not any(protocol.searches for protocol in protocols):
+        names = ", ".join(protocol.name for protocol in protocols)
+        raise ProtocolInvalid(
+            "nothing for a card: nobody is searched for in", names, "Leave --write-card out, or give one with probes."
+        )
+
+
 def write_measured(model: Model, report: Report) -> None:
     """Put the 2×2 of each search into the Model's card, as PROTOCOL-N; other protocols' stay. Raises CardInvalid."""
     if model.card_file is None:

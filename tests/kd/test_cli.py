@@ -277,6 +277,14 @@ def test_evaluate_refuses_a_folder_without_a_protocol(teacher, tmp_path):
     assert (result.exit_code, "Traceback" in result.output) == (1, False)
 
 
+def test_evaluate_refuses_to_write_a_card_by_pairs_alone_before_it_opens_a_model(people, tmp_path):
+    rows = [f"person-0/{fold}.png,person-{other}/2.png,{1 - other},{fold}" for fold in (0, 1) for other in (0, 1)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["photo_a,photo_b,same,fold", *rows]) + "\n")
+    words = ["evaluate", "nobody", "--photos", people, "--protocol", tmp_path, "--write-card", "mine"]
+    result = kd(*words)
+    assert (result.exit_code, "nothing for a card" in result.stderr) == (1, True), result.output
+
+
 @pytest.fixture
 def lists(tmp_path):
     """Two of `people` are enrolled, the third is a stranger."""
