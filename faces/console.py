@@ -28,8 +28,9 @@ _LINE_EVERY: Final = 60.0  # seconds
 class Commands(click.Group):
     """A group whose commands catch nothing.
 
-    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), and so do bytes typed that are
-    no UTF-8; Ctrl-C a word and 130. A reader that closed the pipe ends the program quietly: click sees to that.
+    FacesError becomes one line on stderr and exit code 1 (click's own usage errors: 2), and so do files that may not
+    be read or written and bytes typed that are no UTF-8; Ctrl-C a word and 130. A reader that closed the pipe ends the
+    program quietly: click sees to that.
     """
 
     def invoke(self, ctx: click.Context) -> object:
@@ -37,6 +38,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except FacesError as error:
             raise click.ClickException(" ".join(str(error).splitlines())) from error
+        except PermissionError as error:
+            remedy = "Give another place, or the right to this one."
+            raise click.ClickException(f"permission denied: {error.filename!r}. {remedy}") from error
         except UnicodeEncodeError as error:  # of an argument: Python reads what is no UTF-8 as halves of characters
             raise click.ClickException(f"not UTF-8: {error.object!r}. Type it in UTF-8.") from error
         except KeyboardInterrupt:

@@ -37,8 +37,21 @@ def _begin_as_teacher(student: nn.Module, folder: Path, faces: Callable[[], Tens
         raise CheckpointMismatch("a Model that takes", found, f"A student takes RGB, (x - {MEAN}) / {SCALE:g}.")
     with torch.device("meta"):
         whole = FoldedMobileFaceNet(seen.height, model.card.dim)
+    numbers = f"a teacher whose embedding has {model.card.dim} numbers"
+    _require_part(student, whole, f"Begin with --side {seen.height}, a --width up to 1, and {numbers}.")
     whole.load_state_dict(folded_weights(model.onnx.read_bytes(), whole), assign=True)
     cut(whole.eval(), student, faces())
+
+
+def _require_part(student: FoldedMobileFaceNet, whole: FoldedMobileFaceNet, remedy: str) -> None:
+    """Raises CheckpointMismatch unless the student is `whole` with channels left out."""
+    large = whole.state_dict()
+    for name, small in student.state_dict().items():
+        room = all(mine <= theirs for mine, theirs in zip(small.shape, large[name].shape, strict=True))
+        answers = name.startswith("head.project.") and len(small) != len(large[name])
+        if not room or answers or small.shape[2:] != large[name].shape[2:]:
+            sizes = f"{name} of {tuple(small.shape)}, not {tuple(large[name].shape)}"
+            raise CheckpointMismatch("a student that is no part of the Model, with", sizes, remedy)
 
 
 _FOLDED: Final = "Begin from one that kd export made, or give --backbone mobilefacenet-folded."

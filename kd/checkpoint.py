@@ -20,7 +20,8 @@ from kd.errors import CheckpointMismatch, CheckpointUnwritable
 from kd.train import Run
 
 _IN_A_BLOCK: Final = re.compile(r"\.(first|second)\.")  # parameters of a residual block
-_LAST_SCALE: Final = "second.1.weight"  # of its last batch normalisation
+_LAST_OF_A_BLOCK: Final = re.compile(r"\.second\.(1\.weight|weight|bias)$")
+"""Its last batch normalisation's scale; where it has none, its last convolution."""
 
 
 def require_same_run(folder: Path, config: Settings) -> None:
@@ -157,20 +158,21 @@ def begin_from(student: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Lay weights into a student; those of a smaller network of the same make grow, and compute what they computed.
 
     New outputs keep their initial weights, old outputs take nothing from new inputs, and a new residual block begins
-    as the identity. Raises CheckpointMismatch when the weights are another network's.
+    as its shortcut. At a larger side a network that weighs each place of its map meets places that it never weighed:
+    it then does not compute the same. Raises CheckpointMismatch when the weights are another network's.
     Source: Chen, Goodfellow, Shlens, Net2Net (arXiv 1511.05641), with zeros where it has copies.
     """
     grown = {
-        name: _grown(weights[name], values) if name in weights else _identity(name, values)
+        name: _grown(weights[name], values) if name in weights else _silent(name, values)
         for name, values in student.state_dict().items()
         if name in weights or _IN_A_BLOCK.search(name)
     }
     load_student(student, {**weights, **grown})
 
 
-def _identity(name: str, fresh: torch.Tensor) -> torch.Tensor:
-    """Of a new residual block: its last scale is 0, so that nothing is added to the shortcut."""
-    return torch.zeros_like(fresh) if name.endswith(_LAST_SCALE) else fresh
+def _silent(name: str, fresh: torch.Tensor) -> torch.Tensor:
+    """Of a new residual block: what it ends with is 0, so that nothing is added to the shortcut."""
+    return torch.zeros_like(fresh) if _LAST_OF_A_BLOCK.search(name) else fresh
 
 
 def _grown(old: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:

@@ -1,29 +1,35 @@
 """What can be said of a run's settings before any photo is read."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
 
 from faces.models import find_model
+from kd import distributed
 from kd.backbones import RESIDUAL, require_backbone
 from kd.config import RunConfig, Settings
 from kd.data.samplers import SAMPLERS
-from kd.errors import UnknownName, require_name
-from kd.head import STORES
-from kd.losses import Term, parse_method
-from kd.margins import margin_named
+from kd.errors import SizeRefused, UnknownName, require_name
+from kd.head import STORES, FrozenHead
+from kd.losses import Criterion, Term, parse_method
+from kd.losses.step import Setting
+from kd.margins import Margin, margin_named
 from kd.oracles import read_subset, require_teachers
 from kd.train import SCHEDULES
 
 
 def checked(config: Settings) -> tuple[Term, ...]:
-    """The method's terms, once every name in the settings but those of Models is known to be one.
+    """The method's terms, once every name in the settings but those of Models is known to be one, and every knob good.
 
-    Raises UnknownName, KnobRefused; SizeRefused for a side or width that the backbone cannot have.
+    Raises UnknownName, KnobRefused; SizeRefused for a side or width that the backbone cannot have, and for a batch with
+    nothing in it for some rank; DataUnusable for a subset that others leave nobody to.
     """
     terms, chosen = parse_method(config.distillation.method), config.distillation
     margin = margin_named(chosen.margin)
-    margin(margin.usual if chosen.margin_size is None else chosen.margin_size)
-    for text in chosen.subset_teachers:
-        read_subset(text)
+    new_margin = partial(margin, margin.usual if chosen.margin_size is None else chosen.margin_size)
+    new_margin()
+    subsets = tuple(read_subset(text)[0] for text in chosen.subset_teachers)
     require_teachers(terms, chosen)
     require_name("sampler", config.viewing.sampler, SAMPLERS)
     require_name("store", chosen.head, STORES)
@@ -34,7 +40,22 @@ def checked(config: Settings) -> tuple[Term, ...]:
         student = config.student
         require_backbone(student.backbone, student.side, student.width)
     _require_halves(config, terms)
+    Criterion(terms, _toy(None if chosen.teacher is None else chosen.head, chosen.scale, new_margin, subsets))
+    ranks, batch = distributed.world(), config.optimisation.batch
+    if ranks > batch:
+        raise SizeRefused("fewer views in a batch than ranks that share it", batch, f"Give {ranks} or more.")
     return terms
+
+
+def _toy(store: str | None, scale: float, new_margin: Callable[[], Margin], subsets: tuple[range, ...]) -> Setting:
+    """Of a few people who stand for any: whatever a method refuses there, it refuses everywhere.
+
+    store: None for a run without a teacher. Any number of photos that a subset keeps for itself is one of its first, or
+    comes right after another's last: somebody has each of those.
+    """
+    photos = sorted({1, 2} | {number for subset in subsets for number in (subset.start, subset.stop)})
+    inherited = None if store is None else FrozenHead(torch.eye(len(photos)), store)
+    return Setting(inherited, len(photos), torch.tensor(photos), scale, new_margin, subsets)
 
 
 def require_models(configs: Iterable[Settings]) -> None:

@@ -17,6 +17,7 @@ from kd.options import (
     DATA,
     FILE,
     FOLDER,
+    KEPT_FOLDER,
     NEW_FOLDER,
     adapt_config,
     adapting_options,
@@ -157,7 +158,7 @@ def export_command(run: Path, out: Path, name: str | None, half: bool, weights_l
 @click.argument("photos", nargs=-1, required=True, type=DATA)
 @click.option("--out", required=True, type=NEW_FOLDER, help="The Model folder to write.")
 @click.option("--name", help="Name in the card; the folder's unless given.")
-@click.option("--data", type=NEW_FOLDER, help="Prepared faces, as kd train keeps them; made anew unless given.")
+@click.option("--data", type=KEPT_FOLDER, help="Prepared faces, as kd train keeps them; made anew unless given.")
 def quantize_command(model: str, photos: tuple[Path, ...], out: Path, name: str | None, data: Path | None) -> None:
     """Write MODEL in int8: several times faster on most processors. PHOTOS, of its training, show it what to expect."""
     from kd.quantize import faces_for, quantize
@@ -206,9 +207,11 @@ def evaluate_command(
     from kd.evaluate.documents import as_json as report_json
     from kd.evaluate.documents import write_report
     from kd.evaluate.readers import open_protocols
-    from kd.evaluate.report import as_table, evaluate, write_measured
+    from kd.evaluate.report import as_table, evaluate, require_searches, write_measured
 
     read = open_protocols(protocols, photos, name=write_card)
+    if write_card is not None:
+        require_searches(read)
     judged = find_model(model)
     base = open_embedder(judged if teacher is None else find_model(teacher))
     student = None if teacher is None else open_embedder(judged)

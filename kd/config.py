@@ -18,7 +18,8 @@ class Optimisation:
     schedule: str
     decay: float
     """The last share of the steps, over which the rate of the `flat` schedule falls to zero; before that it is
-    constant, so that a run can be given more epochs until then without having been a different one."""
+    constant, so that a run given more epochs until then has had the rates of the longer one. Its margin it has not had:
+    that grows over the first third of the steps (kd.train), and goes on from where a longer run would have it."""
     weight_decay: float
     clip: float
     """Greatest norm of a step's gradient."""

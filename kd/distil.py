@@ -143,7 +143,7 @@ def go_through(
     shown = stream(start=run.step, mine=distributed.share(config.optimisation.batch))
     save = partial(_save, folder=folder, epoch=keep_each)
     with closing(shown), _reporting(run, folder) as report, _until_told() as stopped:
-        train(run, shown, report=report, save=save, save_every=keep_each or _SAVE_EVERY, stopped=stopped)
+        train(run, shown, report=report, save=save, save_every={_SAVE_EVERY, keep_each or _SAVE_EVERY}, stopped=stopped)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

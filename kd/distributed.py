@@ -10,6 +10,7 @@ Every rank has to call the same functions in the same order, also a rank without
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 _STARTED_BY_TORCHRUN: Final = "TORCHELASTIC_RUN_ID"
+_PATIENCE: Final = timedelta(days=30)
+"""The first rank prepares millions of photos while the others wait for it; one that dies is torchrun's to notice."""
 
 
 @contextmanager
@@ -29,7 +32,7 @@ def together() -> Iterator[None]:
     if _STARTED_BY_TORCHRUN not in os.environ or dist.is_initialized():
         yield
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     try:
         yield
         wait()

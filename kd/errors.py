@@ -37,7 +37,7 @@ class KnobRefused(FacesError):
 
 
 class SizeRefused(FacesError):
-    """A side or width that a backbone cannot have."""
+    """A side or width that a backbone cannot have, or a batch that ranks cannot share."""
 
     code = "size_refused"
 

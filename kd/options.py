@@ -1,5 +1,6 @@
 """The options of a training run, shared by the commands that train."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -18,20 +19,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class NewFolder(click.Path):
-    """A folder that may have to be made, and can be: what is above it are folders."""
+    """A folder that may have to be made, and can be: what is above it are folders, and one may write there."""
 
-    def __init__(self) -> None:
-        super().__init__(file_okay=False, path_type=Path)
+    def __init__(self, *, writable: bool = True) -> None:
+        """writable: one that is there already may be written."""
+        super().__init__(file_okay=False, writable=writable, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         folder: Any = super().convert(value, param, ctx)
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        above = next(parent for parent in folder.absolute().parents if os.access(parent, os.F_OK))
         if not above.is_dir():
             self.fail(f"{str(folder)!r} would be inside the file {str(above)!r}.", param, ctx)
+        if not os.access(folder, os.F_OK) and not os.access(above, os.W_OK | os.X_OK):
+            self.fail(f"{str(folder)!r} cannot be made: {str(above)!r} is not writable.", param, ctx)
         return folder
 
 
 NEW_FOLDER: Final = NewFolder()
+KEPT_FOLDER: Final = NewFolder(writable=False)  # what is prepared already may be read by whoever cannot write it
 
 
 _SEED: Final = click.IntRange(0, 2**63 - 1)  # what both numpy and torch take
@@ -159,7 +164,7 @@ _TO_ADAPT: Final = _amount(views=1, sampler="class-uniform", epochs=10, batch=25
 _RUNNING: Final = (
     bounded("--seed", default=0),
     click.option("--out", required=True, type=NEW_FOLDER, help="Folder of the run."),
-    click.option("--data", type=NEW_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
+    click.option("--data", type=KEPT_FOLDER, help="Prepared faces, for runs that share them; in the run unless given."),
     bounded("--threads", expose_value=False, callback=_use, help="Cores to use; all of them unless given."),
 )
 

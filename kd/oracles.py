@@ -88,16 +88,31 @@ def epoch_teachers(run: Path, dim: int) -> "list[EpochTeacher]":
             "no teacher's run that kept its epochs", str(run), f"Run kd teacher train --keep-epochs --dim {dim}."
         )
     recipe = student_recipe(config.student, None)
-    return [EpochTeacher(file, recipe, build_student(config.student, dim)) for file in files]
+    network = _Network(build_student(config.student, dim))
+    return [EpochTeacher(file, recipe, network) for file in files]
+
+
+class _Network:
+    """One network for all stages: eight of a large one would fill the memory before the first is asked."""
+
+    def __init__(self, blank: nn.Module) -> None:
+        self._network, self._holds = blank.eval(), Path()
+
+    def after(self, epoch: Path) -> nn.Module:
+        """The network as this file keeps it. Asked by one thread at a time, as `kd.data.batches` does."""
+        if self._holds != epoch:
+            load_student(self._network, safetensors.torch.load_file(epoch))
+            self._holds = epoch
+        return self._network
 
 
 @dataclass(eq=False)
 class EpochTeacher:
-    """A teacher in the making: an Oracle over the weights after one of its epochs, read when it is first asked."""
+    """A teacher in the making: an Oracle over the weights after one of its epochs, read when it is asked."""
 
     file: Path
     recipe: Recipe
-    blank: nn.Module = field(repr=False)
+    network: _Network = field(repr=False)
 
     @cached_property
     def identity(self) -> str:
@@ -106,12 +121,7 @@ class EpochTeacher:
     def embed(self, crops: Crops) -> Vectors:
         """(n, height, width, 3) uint8 RGB -> (n, dim) float32, unit rows."""
         with torch.inference_mode():
-            return np.asarray(unit(self._network(as_input(crops))).numpy(), dtype=np.float32)
-
-    @cached_property
-    def _network(self) -> nn.Module:
-        load_student(self.blank, safetensors.torch.load_file(self.file))
-        return self.blank.eval()
+            return np.asarray(unit(self.network.after(self.file)(as_input(crops))).numpy(), dtype=np.float32)
 
 
 def _members(people: People, subsets: Sequence[range]) -> NDArray[np.int64]:

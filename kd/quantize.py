@@ -17,13 +17,14 @@ from faces.models import Model, open_embedder, read_model
 from faces.space import ModelCard, digest, short_id
 from kd.data.people import prepare_people
 from kd.data.views import some_faces
-from kd.errors import ExportDiffers
+from kd.errors import DataUnusable, ExportDiffers
 from kd.folder import write_model
 from kd.halves import widened
 
 FACES: Final = 500
 """Half of them show how large activations become, the other half whether the answers are still the same."""
 
+_FEWEST: Final = 2  # one in each half
 _BATCH: Final = 16
 _NEAREST: Final = 0.99  # mean cosine to the embeddings of the Model itself
 _REMEDY: Final = "Keep this Model in float32: its layers do not fit 8 bits."
@@ -44,8 +45,11 @@ def quantize(model: Model, faces: Crops, out: Path, *, name: str) -> ModelCard:
 
     Weights are quantized a channel at a time, activations by the least and the greatest value that they take on half of
     the faces (n, height, width, 3), crops as the Model takes them.
-    Raises ExportDiffers when its embeddings of the other half are too far from the Model's own; `out` stays as it was.
+    Raises ExportDiffers when its embeddings of the other half are too far from the Model's own, DataUnusable where
+    there is no other half; `out` stays as it was.
     """
+    if len(faces) < _FEWEST:
+        raise DataUnusable("too few faces to check an int8 Model by", len(faces), "Give photos of its training.")
     shown, kept_back = faces[::2], faces[1::2]
     made = int8(model, shown)
     card = replace(
@@ -60,7 +64,7 @@ def quantize(model: Model, faces: Crops, out: Path, *, name: str) -> ModelCard:
         write_model(Path(scratch), made, card)
         own, found = (open_embedder(each).embed(kept_back) for each in (model, read_model(Path(scratch))))
     nearness = float((own * found).sum(axis=1).mean())
-    if nearness < _NEAREST:
+    if not nearness >= _NEAREST:  # NaN is not near either
         raise ExportDiffers("in int8 the mean cosine to the Model's own embeddings is", round(nearness, 4), _REMEDY)
     return write_model(out, made, card)
 

@@ -1,7 +1,7 @@
 """The training loop, on one page."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -65,13 +65,13 @@ def train(
     *,
     report: Report,
     save: Callable[[Run], None],
-    save_every: int,
+    save_every: Collection[int],
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Distil until `run.steps` are done. `batches` begins with the batch after the last one seen.
 
-    stopped: asked after each step; True ends the run there, saved. Raises LossNotFinite; the last checkpoint is then
-    still the last good one.
+    save_every: numbers of steps; a multiple of any is saved, once its losses were looked at. stopped: asked after each
+    step; True ends the run there, saved. Raises LossNotFinite; the last checkpoint is then still the last good one.
     """
     run.pupil.train()
     pupil = _shared(run.pupil) if distributed.world() > 1 else run.pupil
@@ -92,9 +92,10 @@ def train(
         run.step += 1
         watch.saw(run.step, len(batch.share), parts)
         done = run.step == run.steps or stopped()
-        if done or run.step % LOOK_EVERY == 0:
+        saves = done or any(run.step % steps == 0 for steps in save_every)
+        if saves or run.step % LOOK_EVERY == 0:
             report(run.step, watch.look())
-        if done or run.step % save_every == 0:
+        if saves:
             save(run)
         if done:
             return

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 _OPSET: Final = 17
 _IR_VERSION: Final = 8
+_FLOATING: Final = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 
 Shape = Sequence[str | int]  # a name stands for a size that varies
 
@@ -54,4 +55,4 @@ class Graph:
 def count_parameters(model: bytes) -> int:
     """How many floating-point constants a serialised ONNX model holds."""
     constants = onnx.load_model_from_string(model).graph.initializer
-    return sum(math.prod(tensor.dims) for tensor in constants if tensor.data_type == TensorProto.FLOAT)
+    return sum(math.prod(tensor.dims) for tensor in constants if tensor.data_type in _FLOATING)

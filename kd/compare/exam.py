@@ -75,7 +75,7 @@ class Examiner:
         self._open: dict[Recipe, Exam] = {}
 
     def exam(self, recipe: Recipe) -> Exam:
-        """Raises ProtocolInvalid for a photo that is not there."""
+        """Raises ProtocolInvalid for a photo that is not there, and where none has a face."""
         if recipe not in self._open:
             self._open[recipe] = self._kept(recipe)
         return self._open[recipe]
@@ -115,6 +115,8 @@ def _prepared(protocol: Protocol, photos: list[str], teacher: ModelEmbedder, rec
                 crops[photo] = align(face.image, face.landmarks, recipe)
                 shown.append(align(face.image, face.landmarks, teacher.recipe))
             advance(1)
+    if not shown:
+        raise ProtocolInvalid("no photo of the protocol has a face", protocol.name, "Look at what its paths lead to.")
     start = time.perf_counter()
     vectors = teacher.embed(np.stack(shown))
     seconds = 1000 * (time.perf_counter() - start) / len(shown)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from rich.console import Group
 from rich.table import Table
@@ -22,6 +23,8 @@ from kd.evaluate.photos import Embedded, Embeddings, Pixels, embed_photos, photo
 from kd.evaluate.protocol import Protocol
 from kd.evaluate.sheet import Sheet
 from kd.evaluate.sheets import sheets
+
+_DIGITS: Final = 4  # of what a card keeps
 
 
 def evaluate(
@@ -86,6 +89,15 @@ def _judged(card: ModelCard) -> Judged:
     return Judged(card.name, card.model_id, card.parameters)
 
 
+def require_searches(protocols: Sequence[Protocol]) -> None:
+    """Raises ProtocolInvalid where nobody is searched for in any: there is nothing that a card has a place for."""
+    if not any(protocol.searches for protocol in protocols):
+        names = ", ".join(protocol.name for protocol in protocols)
+        raise ProtocolInvalid(
+            "nothing for a card: nobody is searched for in", names, "Leave --write-card out, or give one with probes."
+        )
+
+
 def write_measured(model: Model, report: Report) -> None:
     """Put the 2×2 of each search into the Model's card, as PROTOCOL-N; other protocols' stay. Raises CardInvalid."""
     if model.card_file is None:
@@ -109,7 +121,7 @@ def grid_of(report: Report, search: SearchResult) -> Grid:
             non_mated=search.non_mated,
             rank1=_rounded(cell.rank["1"]),
             fnir={fpir: _rounded(at.rate) for fpir, at in cell.fnir.items()},
-            thresholds={fpir: _rounded(at.threshold) for fpir, at in cell.fnir.items()},
+            thresholds={fpir: _rounded_up(at.threshold) for fpir, at in cell.fnir.items()},
             pairs=_accuracy(pairs, name),
         )
         for name, cell in search.cells.items()
@@ -122,7 +134,13 @@ def _accuracy(pairs: PairResult | None, name: CellName) -> float | None:
 
 
 def _rounded(figure: Figure) -> float:
-    return round(figure.value, 4)
+    return round(figure.value, _DIGITS)
+
+
+def _rounded_up(threshold: Figure) -> float:
+    """Never below: a threshold is the next float above a stranger's score, whom a lower one would let in."""
+    nearest = _rounded(threshold)
+    return nearest if nearest >= threshold.value else round(nearest + 10**-_DIGITS, _DIGITS)
 
 
 def as_table(report: Report) -> Group:

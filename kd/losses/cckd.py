@@ -1,12 +1,15 @@
 """CCKD: the student's correlations between the faces of a batch become its teacher's."""
 
 import math
+from typing import Final
 
 from torch import Tensor
 
-from kd.losses.knobs import at_least, positive
+from kd.losses.knobs import positive, within
 from kd.losses.relations import all_rows
 from kd.losses.step import Loss, Setting, Step
+
+_MOST: Final = 100  # of order and gamma: beyond, (2γ)^p and p! leave the range of a float
 
 
 def kernel(rows: Tensor, *, order: int, gamma: float) -> Tensor:
@@ -33,14 +36,15 @@ def cckd(student: Tensor, teacher: Tensor, *, order: int, gamma: float) -> Tenso
 class Cckd(Loss):
     """`cckd` over the rows of all ranks. The paper pairs it with a weight of about 0.003 and a sampler of its own.
 
-    order: P, the highest power of the cosine. gamma: γ, per squared distance of unit rows.
+    order: P, the highest power of the cosine. gamma: γ, per squared distance of unit rows. Both up to 100.
     """
 
     anchored = False
 
     def __init__(self, setting: Setting, order: int = 2, gamma: float = 0.4) -> None:  # noqa: ARG002
         super().__init__()
-        self.order, self.gamma = int(at_least("order", order, 1)), positive("gamma", gamma)
+        self.order = int(within("order", order, 1, _MOST))
+        self.gamma = within("gamma", positive("gamma", gamma), 0, _MOST)
 
     def forward(self, step: Step) -> Tensor:
         student, teacher, _ = all_rows(step)

@@ -8,14 +8,14 @@ from kd.errors import KnobRefused
 
 def positive(name: str, value: float) -> float:
     """The value. Raises KnobRefused unless it is a number above 0."""
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < math.inf:
         raise KnobRefused(f"not a value for {name}", value, "Give a number above 0.")
     return value
 
 
 def at_least(name: str, value: float, least: float) -> float:
     """The value. Raises KnobRefused unless it is a number from `least` up."""
-    if not (math.isfinite(value) and value >= least):
+    if not least <= value < math.inf:
         raise KnobRefused(f"not a value for {name}", value, f"Give {least:g} or more.")
     return value
 

@@ -1,6 +1,8 @@
 """The program `kd`, as a user types it."""
 
+import errno
 import json
+import os
 import shlex
 
 import pytest
@@ -138,6 +140,7 @@ def test_a_number_that_network_or_method_cannot_have_is_one_line(people, teacher
         ("--sampler", "odd", "no such sampler: 'odd'"),
         ("--head", "int2", "no such store: 'int2'"),
         ("--margin-size", "0.5", "sphereface multiplies the angle by a whole number: 0.5"),
+        ("--method", "cckd(gamma=-1)+cosine", "not a value for gamma: -1.0"),
         ("--method", "residual", "students of two halves: 'residual'. Choose a --backbone residual:NAME."),
     ],
 )
@@ -218,6 +221,40 @@ def test_a_folder_inside_a_file_is_a_usage_error(people, tmp_path, words):
     assert (result.exit_code, "would be inside the file" in " ".join(result.stderr.split())) == (2, True), result.output
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["is there", "is to be made"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "PEOPLE", "--teacher", "dlib", "--out"],
+        ["teacher", "train", "PEOPLE", "--out"],
+        ["teacher", "import", "dlib", "--out"],
+        ["export", "PEOPLE", "--out"],
+        ["quantize", "dlib", "PEOPLE", "--out"],
+        ["evaluate", "dlib", "--protocol", "PEOPLE", "--report"],
+        ["compare", "PEOPLE", "--teacher", "dlib", "--protocol", "PEOPLE", "--out"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_folder_without_the_right_to_write_is_a_usage_error(people, tmp_path, monkeypatch, words, there):
+    may = os.access  # root may write everywhere
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK and may(path, mode))
+    folder = tmp_path if there else tmp_path / "of" / "two"
+    result = kd(*[people if word == "PEOPLE" else word for word in words], folder)
+    assert (result.exit_code, "not writable" in " ".join(result.stderr.split())) == (2, True), result.output
+
+
+def test_prepared_faces_that_may_not_be_written_are_one_line(people, teacher, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "data.7.part")
+
+    monkeypatch.setattr("kd.distil.prepare_people", refuse)
+    result = kd("train", people, "--teacher", teacher, "--out", tmp_path / "run", *SMALL)
+    assert (result.exit_code, result.stderr.splitlines()[-1].split(". ")[0]) == (
+        1,
+        "Error: permission denied: 'data.7.part'",
+    )
+
+
 def test_a_run_that_failed_at_its_first_step_leaves_its_folder_to_the_next(people, teacher, tmp_path):
     words = ["train", people, "--teacher", teacher, "--epochs", 1, *SMALL, "--out", tmp_path / "run"]
     assert kd(*words, "--scale", "1e39").exit_code == 1
@@ -238,6 +275,14 @@ def test_a_missing_folder_is_a_usage_error(tmp_path):
 def test_evaluate_refuses_a_folder_without_a_protocol(teacher, tmp_path):
     result = kd("evaluate", teacher, "--photos", tmp_path, "--protocol", tmp_path)
     assert (result.exit_code, "Traceback" in result.output) == (1, False)
+
+
+def test_evaluate_refuses_to_write_a_card_by_pairs_alone_before_it_opens_a_model(people, tmp_path):
+    rows = [f"person-0/{fold}.png,person-{other}/2.png,{1 - other},{fold}" for fold in (0, 1) for other in (0, 1)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["photo_a,photo_b,same,fold", *rows]) + "\n")
+    words = ["evaluate", "nobody", "--photos", people, "--protocol", tmp_path, "--write-card", "mine"]
+    result = kd(*words)
+    assert (result.exit_code, "nothing for a card" in result.stderr) == (1, True), result.output
 
 
 @pytest.fixture

@@ -91,6 +91,24 @@ def test_a_teacher_that_takes_another_input_is_refused(teacher, crops):
         begin_with(network(), teacher(colour="BGR", mean="127.5", scale="128"), lambda: crops)
 
 
+@pytest.mark.parametrize(
+    ("side", "dim", "width", "tensor"),
+    [
+        (64, DIM, 1.0, "head.weigh"),
+        (16, DIM, 1.0, "head.weigh"),
+        (SIDE, 8, 1.0, "head.project"),
+        (SIDE, 32, 0.5, "head.project"),
+        (SIDE, DIM, 1.5, "trunk"),
+    ],
+)
+def test_a_student_that_the_teacher_has_no_room_for_is_refused_before_a_face_is_seen(teacher, side, dim, width, tensor):
+    student = FoldedMobileFaceNet(side, dim, width)
+    with pytest.raises(
+        CheckpointMismatch, match=rf"no part of the Model.*{tensor}.*Begin with --side {SIDE}, a --width up to 1"
+    ):
+        begin_with(student, teacher(mean="127.5", scale="128"), pytest.fail)
+
+
 def test_a_network_that_cannot_be_laid_into_says_which_can(teacher, crops):
     torch.manual_seed(0)
     with pytest.raises(CheckpointMismatch, match="--backbone mobilefacenet-folded"):

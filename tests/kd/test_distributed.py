@@ -1,6 +1,7 @@
 """On several ranks, values and gradients are those of one rank that has the whole batch."""
 
 import copy
+from datetime import timedelta
 
 import pytest
 import torch
@@ -38,6 +39,18 @@ def test_alone_nothing_is_done():
     assert distributed.share(4) == slice(0, 4)
     assert distributed.gather(rows) is rows
     assert distributed.total(rows) is rows
+
+
+def test_ranks_wait_for_the_first_one_as_long_as_it_prepares(monkeypatch, tmp_path):
+    """Millions of photos take days; gloo itself gives up after half an hour."""
+    start = torch.distributed.init_process_group
+    alone = {"init_method": f"file://{tmp_path / 'meeting'}", "rank": 0, "world_size": 1}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *names, **given: start(*names, **given, **alone))
+    with distributed.together():
+        backend = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+        assert backend.options._timeout > timedelta(days=7)
 
 
 def gather_of(rows):

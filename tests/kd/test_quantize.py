@@ -7,7 +7,7 @@ import torch
 
 from faces.models import find_model, open_embedder, read_model
 from kd.backbones.slimresnet import SlimResNet
-from kd.errors import ExportDiffers
+from kd.errors import DataUnusable, ExportDiffers
 from kd.export import to_onnx
 from kd.halves import halved, widened
 from kd.imports.foreign import import_onnx
@@ -58,6 +58,23 @@ def test_a_network_that_does_not_fit_eight_bits_is_refused_and_nothing_written(m
     monkeypatch.setattr("kd.quantize._NEAREST", 1.01)
     with pytest.raises(ExportDiffers, match="in int8 the mean cosine"):
         quantize(model, crops(64, 1), tmp_path / "int8", name="int8")
+    assert not (tmp_path / "int8").exists()
+
+
+def test_an_answer_that_is_no_number_is_refused(model, tmp_path, monkeypatch):
+    class Broken:
+        def embed(self, faces):
+            return np.full((len(faces), 16), np.nan, dtype=np.float32)
+
+    monkeypatch.setattr("kd.quantize.open_embedder", lambda _: Broken())
+    with pytest.raises(ExportDiffers, match="nan"):
+        quantize(model, crops(4, 1), tmp_path / "int8", name="int8")
+    assert not (tmp_path / "int8").exists()
+
+
+def test_one_face_is_too_few_to_check_it_by(model, tmp_path):
+    with pytest.raises(DataUnusable, match="too few faces to check an int8 Model by: 1"):
+        quantize(model, crops(1, 1), tmp_path / "int8", name="int8")
     assert not (tmp_path / "int8").exists()
 
 

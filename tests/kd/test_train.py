@@ -148,6 +148,32 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_step_and_keeps_the_la
     assert trained_steps(tmp_path) == 3
 
 
+def test_a_loss_that_is_not_finite_is_never_saved_at_an_epochs_end_either(config, tmp_path, monkeypatch):
+    seen = count()
+    monkeypatch.setattr(
+        "kd.losses.cosine.cosine", lambda vectors, _: vectors.sum(dim=1) * (float("nan") if next(seen) > 3 else 1.0)
+    )
+    with pytest.raises(LossNotFinite, match="loss is not finite at step: 5"):
+        distil(config(epochs=3), tmp_path, **QUIET, keep_epochs=True)
+    assert trained_steps(tmp_path) == 3
+    assert [file.name for file in (tmp_path / "epochs").iterdir()] == ["0000.safetensors"]
+
+
+def test_a_run_that_keeps_its_epochs_is_saved_within_them_too_and_goes_on_exactly(config, tmp_path, monkeypatch):
+    def run_keeping(folder):
+        distil(config(epochs=4), folder, **QUIET, keep_epochs=True)
+        return {file.name: file.read_bytes() for file in (folder / "epochs").iterdir()}
+
+    whole = run_keeping(tmp_path / "whole")
+    monkeypatch.setattr("kd.distil._SAVE_EVERY", 4)
+    with monkeypatch.context() as patched:
+        patched.setattr("kd.train.rate_at", dying_at_step(5))
+        with pytest.raises(SystemExit):
+            run_keeping(tmp_path / "halves")
+    assert trained_steps(tmp_path / "halves") == 4
+    assert run_keeping(tmp_path / "halves") == whole
+
+
 def test_a_full_disk_is_said_and_costs_no_checkpoint(config, tmp_path, monkeypatch):
     run(config(epochs=1), tmp_path)
     with monkeypatch.context() as patched:

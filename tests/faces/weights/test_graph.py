@@ -40,8 +40,9 @@ def test_a_graph_that_cannot_be_computed_is_refused_where_it_is_written():
         graph.model({"x": ("n", 2)}, {"y": (graph.node("Relu", "nobody"), ("n", 2))})
 
 
-def test_parameters_are_the_floating_point_constants():
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_parameters_are_the_floating_point_constants(kind):
     graph = Graph("counted")
-    kernel = graph.constant(np.zeros((2, 5), dtype=np.float32))
+    kernel = graph.node("Cast", graph.constant(np.zeros((2, 5), dtype=kind)), to=onnx.TensorProto.FLOAT)
     flat = graph.node("Reshape", graph.node("MatMul", "x", kernel), graph.constant(np.array([-1], dtype=np.int64)))
     assert count_parameters(graph.model({"x": ("n", 2)}, {"y": (flat, ("m",))})) == 10

@@ -201,3 +201,11 @@ def test_the_exam_shows_a_student_what_its_recipe_asks_for(protocol, teacher, tm
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
     naive = ((exam.crops[3].astype(np.float64) - 127.5) / 128).mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
     np.testing.assert_allclose(rows[3], naive / np.linalg.norm(naive), rtol=1e-4)
+
+
+def test_a_protocol_without_a_face_is_refused(protocol, teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr("kd.compare.exam.find_face", lambda *_: "no face found")
+    embedder = open_embedder(find_model(str(teacher)))
+    with pytest.raises(ProtocolInvalid, match="no photo of the protocol has a face: 'faces'"):
+        Examiner(protocol, embedder, tmp_path).exam(embedder.recipe.scaled(32, 32))
+    assert not list(tmp_path.iterdir())

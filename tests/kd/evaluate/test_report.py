@@ -17,7 +17,7 @@ from kd.evaluate.answer import answer, headline
 from kd.evaluate.documents import as_json, as_markdown, write_report
 from kd.evaluate.figures import Figure
 from kd.evaluate.readers import open_protocol
-from kd.evaluate.report import as_table, evaluate, write_measured
+from kd.evaluate.report import as_table, evaluate, grid_of, write_measured
 from kd.evaluate.sheets import sheets
 from tests.app.parts import OTHER_SPACE, SquareDetector, write_model
 
@@ -102,7 +102,34 @@ def test_the_card_takes_what_was_measured_on_the_photos_as_they_are(report, tmp_
     cell, found = measured["mine-5"]["S→T"], report.whole_searches[0].cells["S→T"]
     assert (cell.subjects, cell.mated, cell.non_mated, cell.pairs) == (5, 10, 6, None)
     assert cell.rank1 == round(found.rank["1"].value, 4)
-    assert cell.thresholds == {fpir: round(at.threshold.value, 4) for fpir, at in found.fnir.items()}
+    assert cell.thresholds.keys() == found.fnir.keys()
+
+
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (0.61232, 0.6124),
+        (0.61238, 0.6124),
+        (0.6124, 0.6125),
+        (-0.00001, 0.0),
+        (1.0, 1.0001),
+        (math.inf, math.inf),
+        (math.nan, math.nan),
+    ],
+)
+def test_the_threshold_on_a_card_keeps_out_the_stranger_that_it_was_set_by(report, score, told):
+    above = float(np.nextafter(score, math.inf))
+    search = report.whole_searches[0]
+    cells = {
+        name: replace(
+            cell,
+            fnir={fpir: replace(at, threshold=Figure(above, above, above)) for fpir, at in cell.fnir.items()},
+        )
+        for name, cell in search.cells.items()
+    }
+    thresholds = grid_of(report, replace(search, cells=cells))["S→T"].thresholds
+    assert thresholds == pytest.approx(dict.fromkeys(search.cells["S→T"].fnir, told), abs=1e-12, nan_ok=True)
+    assert all(threshold > score for threshold in thresholds.values() if math.isfinite(score))
 
 
 def test_a_model_without_a_card_is_refused(report, models):

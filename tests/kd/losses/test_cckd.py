@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from kd.errors import KnobRefused
 from kd.losses.cckd import Cckd, cckd, kernel
 from tests.kd.losses.relational import rotation, setting, slope, step, unit_rows
 
@@ -82,3 +83,10 @@ def test_rows_without_a_teacher_do_not_count():
     value, gradient = slope(Cckd(setting(), order=3, gamma=0.5), step(student, teacher))
     assert value == pytest.approx(naive_cckd(student[taught].tolist(), teacher[taught].tolist(), 3, 0.5))
     assert_close(gradient[2], torch.zeros(4, dtype=torch.float64))
+
+
+def test_the_largest_knobs_give_numbers_and_larger_ones_are_refused():
+    assert kernel(unit_rows(3), order=100, gamma=100.0).isfinite().all()
+    for knobs in ({"order": 101}, {"order": 0}, {"order": 10**400}, {"gamma": 101.0}, {"gamma": 0.0}):
+        with pytest.raises(KnobRefused):
+            Cckd(setting(), **knobs)

@@ -36,3 +36,7 @@ def test_within_names_both_ends(value):
 def test_a_word_that_is_no_choice_is_answered_with_the_choices():
     with pytest.raises(KnobRefused, match=r"not a value for by: 'x'\. Choose from equal, photos\."):
         one_of("by", "x", ["photos", "equal"])
+
+
+def test_a_whole_number_of_any_size_is_compared():
+    assert at_least("hardest", 10**400, 0) == 10**400
