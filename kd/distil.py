@@ -232,11 +232,14 @@ def _targets(config: RunConfig, terms: Sequence[Term], lesson: Lesson) -> Target
 
 
 def _save(run: Run, *, folder: Path, epoch: int | None) -> None:
-    """The checkpoint; after an epoch its weights too, where an epoch is given in steps. The first rank writes."""
+    """The checkpoint; after an epoch its weights too, where an epoch is given in steps. The first rank writes.
+
+    The checkpoint last: what is killed in between does the epoch's last steps again, and keeps it then.
+    """
     if distributed.rank() == 0:
-        save_checkpoint(run, folder)
         if epoch is not None and run.step % epoch == 0:
             keep_epoch(run, folder, run.step // epoch - 1)
+        save_checkpoint(run, folder)
 
 
 @contextmanager

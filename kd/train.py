@@ -85,12 +85,12 @@ def train(
         parts = pupil(batch, min(1.0, 3 * run.step / run.steps))
         run.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()
-        clip_grad_norm_(run.pupil.parameters(), run.plan.clip)
+        length = clip_grad_norm_(run.pupil.parameters(), run.plan.clip)
         run.optimizer.step()
         if run.average is not None:
             run.average.update_parameters(run.pupil.student)
         run.step += 1
-        watch.saw(run.step, len(batch.share), parts)
+        watch.saw(run.step, len(batch.share), parts, length)
         done = run.step == run.steps or stopped()
         saves = done or any(run.step % steps == 0 for steps in save_every)
         if saves or run.step % LOOK_EVERY == 0:

@@ -28,9 +28,10 @@ class Watch:
         yield
         self._waited += time.perf_counter() - start
 
-    def saw(self, step: int, views: int, parts: Mapping[str, Tensor]) -> None:
-        """One step of so many views, on this rank, is done."""
-        fresh = ~torch.isfinite(parts["loss"].detach()) & (self._bad == 0)
+    def saw(self, step: int, views: int, parts: Mapping[str, Tensor], length: Tensor) -> None:
+        """One step of so many views, on this rank, is done. length: of its gradient."""
+        sound = torch.isfinite(parts["loss"].detach()) & torch.isfinite(length)
+        fresh = ~sound & (self._bad == 0)
         self._bad = torch.where(fresh, step, self._bad)
         self._parts, self._views = parts, self._views + views * distributed.world()
 
@@ -40,7 +41,7 @@ class Watch:
         if everywhere.any():
             bad = int(everywhere[everywhere > 0].min())
             raise LossNotFinite(
-                "loss is not finite at step", bad, "Lower --rate; the same command goes on from before it."
+                "loss or gradient is not finite at step", bad, "Lower --rate; the same command goes on from before it."
             )
         seen = {
             name: float(distributed.total(part.detach())) / distributed.world() for name, part in self._parts.items()

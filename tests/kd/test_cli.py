@@ -317,7 +317,7 @@ def test_a_comparison_with_a_run_that_fails_is_reported_and_is_no_success(people
     ]
     result = kd(*words)
     assert (result.exit_code, "Traceback" in result.output) == (1, False), result.output
-    assert "seed 0 failed: loss is not finite" in result.stdout
+    assert "seed 0 failed: loss or gradient is not finite" in result.stdout
     assert (
         result.stderr.splitlines()[-1]
         == "Error: runs failed: 1. The table says why; the same command tries them again."

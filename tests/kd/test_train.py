@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from itertools import count
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -143,7 +144,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_step_and_keeps_the_la
     monkeypatch.setattr(
         "kd.losses.cosine.cosine", lambda vectors, _: vectors.sum(dim=1) * (float("nan") if next(seen) else 1.0)
     )
-    with pytest.raises(LossNotFinite, match="loss is not finite at step: 5"):
+    with pytest.raises(LossNotFinite, match="loss or gradient is not finite at step: 5"):
         run(config(epochs=2), tmp_path)
     assert trained_steps(tmp_path) == 3
 
@@ -153,10 +154,35 @@ def test_a_loss_that_is_not_finite_is_never_saved_at_an_epochs_end_either(config
     monkeypatch.setattr(
         "kd.losses.cosine.cosine", lambda vectors, _: vectors.sum(dim=1) * (float("nan") if next(seen) > 3 else 1.0)
     )
-    with pytest.raises(LossNotFinite, match="loss is not finite at step: 5"):
+    with pytest.raises(LossNotFinite, match="loss or gradient is not finite at step: 5"):
         distil(config(epochs=3), tmp_path, **QUIET, keep_epochs=True)
     assert trained_steps(tmp_path) == 3
     assert [file.name for file in (tmp_path / "epochs").iterdir()] == ["0000.safetensors"]
+
+
+def test_nor_are_weights_that_a_gradient_without_a_number_has_spoilt(config, tmp_path, monkeypatch):
+    seen = count()
+
+    def spoilt(vectors, _):
+        if next(seen) == 5:  # the last step of an epoch; its loss is a number
+            vectors.register_hook(lambda slope: slope * float("nan"))
+        return vectors.sum(dim=1)
+
+    monkeypatch.setattr("kd.losses.cosine.cosine", spoilt)
+    with pytest.raises(LossNotFinite, match="loss or gradient is not finite at step: 6"):
+        distil(config(epochs=3), tmp_path, **QUIET, keep_epochs=True)
+    assert trained_steps(tmp_path) == 3
+
+
+def test_a_run_that_is_killed_between_an_epochs_weights_and_its_checkpoint_keeps_them_again(
+    config, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr("kd.distil.save_checkpoint", Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            distil(config(epochs=2), tmp_path, **QUIET, keep_epochs=True)
+    distil(config(epochs=2), tmp_path, **QUIET, keep_epochs=True)
+    assert sorted(file.name for file in (tmp_path / "epochs").iterdir()) == ["0000.safetensors", "0001.safetensors"]
 
 
 def test_a_run_that_keeps_its_epochs_is_saved_within_them_too_and_goes_on_exactly(config, tmp_path, monkeypatch):

@@ -120,9 +120,13 @@ def test_a_run_that_fails_is_a_row_and_is_tried_again(plan, protocol, tmp_path):
     for _ in range(2):
         said = []
         standings = compare(broken, protocol, tmp_path, tell=said.append)
-        assert [sentence for sentence in said if "wild, seed 0, failed: loss is not finite at step: 1" in sentence]
+        assert [
+            sentence
+            for sentence in said
+            if "wild, seed 0, failed: loss or gradient is not finite at step: 1" in sentence
+        ]
         assert [len(row.done) for row in standings.rows] == [0, 1]
-        assert standings.rows[0].failed == {0: "loss is not finite at step: 1"}
+        assert standings.rows[0].failed == {0: "loss or gradient is not finite at step: 1"}
 
 
 def test_with_more_epochs_every_run_goes_on(plan, protocol, config, whole):
