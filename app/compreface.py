@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from app.envelope import status_of, worded
+from app.envelope import for_callers, status_of, worded
 from app.errors import EnrolmentRefused, FaceNotFound, InternalError, KeyRequired, RequestInvalid
 from faces.detect import Face
 from faces.errors import FacesError, ImageRefused
@@ -140,4 +140,4 @@ def _worded(error: FacesError) -> tuple[int, int, str]:
         told = [f"{each['where']}: {each['problem']}" for each in error.value]  # type: ignore[attr-defined]
         return 400, 26, "; ".join(told)
     status, code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), (status_of(error), 0))
-    return status, code, str(error)
+    return status, code, str(for_callers(error))

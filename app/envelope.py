@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -178,7 +179,15 @@ def codes() -> set[str]:
     return {kind.code for kind in kinds}
 
 
+def for_callers(error: FacesError) -> FacesError:
+    """The same, but that the name of a file is all that is told of where it lies: the log has the rest."""
+    if isinstance(error, GalleryError) and isinstance(error.value, str):
+        return type(error)(error.what, PurePath(error.value).name, error.remedy)
+    return error
+
+
 def error_answer(error: FacesError, request_id: str) -> ErrorAnswer:
+    error = for_callers(error)
     details = to_jsonable_python(dict(error.details), fallback=str, inf_nan_mode="strings")
     return ErrorAnswer(error=Problem(code=error.code, message=str(error), details=details), request_id=request_id)
 

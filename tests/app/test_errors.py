@@ -7,6 +7,7 @@ import pytest
 from app.envelope import status_of
 from app.logs import TextLines
 from faces.errors import FacesError, ImageTooLarge, ImageUnreadable
+from index.errors import GalleryUnavailable
 
 
 def test_an_unknown_address(client):
@@ -41,6 +42,19 @@ def test_an_unforeseen_error_is_500_and_its_kind_and_place_are_in_the_log(client
     assert record.fields == {"request_id": "find-me"}
     assert "RuntimeError" in TextLines().format(record)
     assert "secret" not in TextLines().format(record)
+
+
+@pytest.mark.parametrize("path", ["/v1/subjects", "/api/v1/recognition/subjects"])
+def test_where_the_store_lies_is_told_to_the_log_alone(client, engine, monkeypatch, caplog, path):
+    def fail(*_):
+        raise GalleryUnavailable("database or disk is full", str(engine.gallery.path), "Make room.")
+
+    monkeypatch.setattr(engine.gallery, "subjects", fail)
+    response = client.get(path)
+    assert response.status_code == 503
+    assert "'colours.heirloom'. Make room." in response.text
+    assert str(engine.gallery.path.parent) not in response.text
+    assert str(engine.gallery.path) in caplog.text
 
 
 def test_the_callers_request_id_is_echoed(client):
