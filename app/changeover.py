@@ -15,7 +15,7 @@ from faces.image import ImageLimits
 from index import audit
 from index.gallery import LocalGallery
 
-_ROWS: Final = 10_000  # of the gate's, that are looked through for the last word
+_ROWS: Final = 10_000  # of the audit log, that are looked through for the gate's last word
 _Body = dict[str, str | int | float | None]
 """Of a row of the audit log: ids, counts and rates; no photo, vector or name."""
 
@@ -193,15 +193,20 @@ class Changeover:
 
     def _last_words(self, old: Active, new: Active) -> dict[str, Mapping[str, Any]]:
         """Collection -> the newest row of the audit log that counts, in which the gate judged these two there."""
-        store, here = self._gallery.store, self._gallery.collection
-        there = {collection.name for collection in store.collections()}
+        there = {collection.name for collection in self._gallery.store.collections()}
+        since = {row.collection: row.seq for row in reversed(self._recorded("create_collection"))}  # names come again
         words: dict[str, Mapping[str, Any]] = {}
-        for row in store.read(lambda connection: audit.entries(connection, _ROWS, action="gate")):
+        for row in self._recorded("gate"):
             pair = row.body.get("against"), row.body.get("model_id")
-            counts = self._probes is None or row.collection != here or row.body.get("stored")
-            if pair == (old.card.model_id, new.card.model_id) and row.collection in there and counts:
+            counts = self._probes is None or row.collection != self._gallery.collection or row.body.get("stored")
+            stands = row.collection in there and row.seq > since.get(row.collection, 0)
+            if pair == (old.card.model_id, new.card.model_id) and counts and stands:
                 words.setdefault(row.collection, row.body)
         return words
+
+    def _recorded(self, action: str) -> list[audit.Entry]:
+        """The newest first."""
+        return self._gallery.store.read(lambda connection: audit.entries(connection, _ROWS, action=action))
 
     def _record(self, actor: str, action: str, body: _Body, collection: str | None = None) -> None:
         """In the audit log, durable when it returns: it is called before what it tells of."""

@@ -124,6 +124,7 @@ class TestTheGateOfAnotherCollection:
         told(client.post("/v1/models/rollback"))
         told(upload(client, models["clumsy"], collection="visitors"))
         told(client.delete("/v1/collections/visitors"))
+        told(client.post("/v1/collections", json={"name": "visitors"}), 201)
         told(post(client, "activate", model=models["clumsy"]))
 
     def test_photos_that_go_on_with_a_trial_are_for_the_same_collection(self, client, models):
