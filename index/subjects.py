@@ -169,6 +169,16 @@ def expired(connection: sqlite3.Connection, of: Collection, now: datetime) -> li
     return [row[0] for row in rows]
 
 
+def due(connection: sqlite3.Connection, now: datetime) -> set[str]:
+    """The names of the collections with somebody whose time has come."""
+    rows = connection.execute(
+        "SELECT DISTINCT collections.name FROM subjects JOIN collections ON collections.number = subjects.collection"
+        " WHERE expires <= ?",
+        (_text_of(now),),
+    )
+    return {row[0] for row in rows}
+
+
 def _parts(connection: sqlite3.Connection, number: int) -> dict[int, str]:
     """Number -> subject id of those who were merged with this Subject, and with those, and so on."""
     rows = connection.execute(
@@ -201,13 +211,3 @@ def _text_of(moment: datetime | None) -> str | None:
     if moment.tzinfo is None:
         raise SubjectInvalid("a time without its zone", moment.isoformat(), "Give it in UTC, say.")
     return moment.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def due(connection: sqlite3.Connection, now: datetime) -> set[str]:
-    """The names of the collections with somebody whose time has come."""
-    rows = connection.execute(
-        "SELECT DISTINCT collections.name FROM subjects JOIN collections ON collections.number = subjects.collection"
-        " WHERE expires <= ?",
-        (_text_of(now),),
-    )
-    return {row[0] for row in rows}

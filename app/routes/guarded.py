@@ -19,9 +19,6 @@ MOST_PHOTOS: Final = 20
 _MOST_FIELDS: Final = 20
 _LONGEST_FIELD: Final = 64 * 1024  # bytes
 
-SLOW: Final = frozenset(f"/v1/models/{what}" for what in ("load", "gate", "shadow", "activate"))
-"""Addresses behind which a model is loaded or measured: they have turns of their own, or people would wait for them."""
-
 REFUSALS: Final = (
     KeyRequired("API keys in the request, where one is needed:", 0, "Send one as `Authorization: Bearer hl_…`."),
     AccessRefused("an API key that was revoked at 2026-11-28T09:00:00+00:00", "5f0c77aa9be1", "Ask for a new one."),
@@ -37,6 +34,14 @@ class Photos:
     """For `Depends`: how many photos the body may hold; without it, one."""
 
     most: int
+
+    async def __call__(self) -> None:
+        """Nothing to hand to the route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """For `Depends`: a model is loaded or measured here. That has turns of its own, or people would wait for it."""
 
     async def __call__(self) -> None:
         """Nothing to hand to the route."""
@@ -63,9 +68,10 @@ class Guarded(APIRoute):
         wanted = list(dependencies or ())
         self.requires = [each.dependency for each in wanted if isinstance(each.dependency, Require)]
         self._photos = next((each.dependency.most for each in wanted if isinstance(each.dependency, Photos)), 1)
-        others = [each for each in wanted if not isinstance(each.dependency, Require | Photos)]
+        self.slow = any(isinstance(each.dependency, Slow) for each in wanted)
+        others = [each for each in wanted if not isinstance(each.dependency, Require | Photos | Slow)]
         if not iscoroutinefunction(endpoint) and "GET" not in (options.get("methods") or {"GET"}):
-            others.insert(0, Depends(_turn_of_the_slow if path in SLOW else _turn, scope="function"))
+            others.insert(0, Depends(_turn_of_the_slow if self.slow else _turn, scope="function"))
         extra: dict[str, Any] = {"security": [{scheme: []} for scheme in SCHEMES]} if self.requires else {}
         super().__init__(path, endpoint, dependencies=others, openapi_extra=extra | (openapi_extra or {}), **options)
 

@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.probes import Probe
 from app.routes.examples import NO_COLLECTION
-from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, guarded_problems
+from app.routes.guarded import MOST_PHOTOS, Guarded, Photos, Slow, guarded_problems
 from app.routes.parameters import bytes_of
 from app.routes.service import Actor, CallerDep, Service, ServiceDep
 from app.schemas import ActivateRequest, ModelName, ModelRequest, ModelsAnswer, ShadowRequest
@@ -36,6 +36,7 @@ from index.errors import GalleryUnavailable, NotCalibrated
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=Guarded, responses=guarded_problems())
 
 _ADMIN: Final = Depends(require("admin", everywhere=True))  # a model answers for every collection
+_SLOW: Final = Depends(Slow())
 _FIELDS: Final = "See /docs for the fields and their ranges."
 _MODEL_MISSING: Final = [{"where": "body.model", "problem": "Field required"}]
 _IN_PROGRESS: Final = SwapInProgress(
@@ -77,7 +78,7 @@ def list_models(service: ServiceDep, caller: CallerDep) -> ModelsAnswer:
     return ModelsAnswer.of(service.engine.changeover.state, sees=caller.may_search)
 
 
-@router.post("/load", dependencies=[_ADMIN], responses=problems(*_LOADING, _FULL))
+@router.post("/load", dependencies=[_ADMIN, _SLOW], responses=problems(*_LOADING, _FULL))
 def load(request: ModelRequest, service: ServiceDep, actor: Actor) -> ModelsAnswer:
     """Have a model loaded beside the one that answers, with its thresholds. One that is loaded stays as it is."""
     return ModelsAnswer.of(service.engine.changeover.load(_reference(request.model, service), actor))
@@ -85,7 +86,7 @@ def load(request: ModelRequest, service: ServiceDep, actor: Actor) -> ModelsAnsw
 
 @router.post(
     "/gate",
-    dependencies=[_ADMIN, Depends(Photos(MOST_PHOTOS))],
+    dependencies=[_ADMIN, _SLOW, Depends(Photos(MOST_PHOTOS))],
     responses=problems(*_LOADING, _FULL, _IN_USE, _NO_PROBES, _NO_TRIAL, NO_COLLECTION),
 )
 def gate(
@@ -128,7 +129,7 @@ def gate(
     return GateAnswer.given(hearing, verdict, complete=not more)
 
 
-@router.post("/shadow", dependencies=[_ADMIN], responses=problems(*_LOADING, _FULL, _IN_USE))
+@router.post("/shadow", dependencies=[_ADMIN, _SLOW], responses=problems(*_LOADING, _FULL, _IN_USE))
 def shadow(request: ShadowRequest, service: ServiceDep, actor: Actor) -> ModelsAnswer:
     """Let a model embed a share of live probes too; its answers are compared and counted, never returned or kept.
 
@@ -142,7 +143,7 @@ def shadow(request: ShadowRequest, service: ServiceDep, actor: Actor) -> ModelsA
 
 @router.post(
     "/activate",
-    dependencies=[_ADMIN],
+    dependencies=[_ADMIN, _SLOW],
     responses=problems(
         *_LOADING,
         GateRefused(

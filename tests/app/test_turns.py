@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from app.routes.guarded import SLOW
+from app.routes import models
 from app.service import create_app
 from faces.image import ImageLimits
 from index.errors import CollectionUnknown
@@ -79,6 +79,6 @@ def test_gates_that_measure_leave_the_others_their_threads(many_gates):
     assert many_gates.post("/identify", files={"image": parts.photo(parts.RED)}).status_code == 200
 
 
-def test_what_has_turns_of_its_own_is_there(engine):
-    app = create_app(engine, admission=parts.admission(), limits=ImageLimits())
-    assert app.openapi()["paths"].keys() >= SLOW
+def test_what_loads_or_measures_a_model_has_turns_of_its_own():
+    slow = {route.path for route in models.router.routes if route.slow}
+    assert slow == {f"/v1/models/{what}" for what in ("load", "gate", "shadow", "activate")}
