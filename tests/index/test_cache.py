@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,11 @@ import pytest
 
 from index import cache, compaction, operations, scrub, snapshots
 from index.errors import CollectionUnknown, GalleryCorrupt
-from index.gallery import Enrolment, LocalGallery, create_gallery, open_gallery
+from index.gallery import LocalGallery, create_gallery, open_gallery
 from index.snapshots import SnapshotFiles, folder_of
 from index.store import open_store
-from tests.index.fakes import EAST, SPACE, ListGallery, random_rows, templates
-
-PROBES = random_rows(9, seed=99)
+from tests.index.cached import answers, enrol, folder, model_of, rebuilds
+from tests.index.fakes import EAST, SPACE, random_rows
 
 
 @pytest.fixture
@@ -30,25 +28,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "FEWEST", 8)
     monkeypatch.setattr(compaction, "SEGMENT_ROWS", 32)
     monkeypatch.setattr(compaction, "ERASING", compaction.Rule(delta=32, dead=0.0))
-
-
-def enrol(gallery, *numbers: int) -> None:
-    gallery.enrol_all([Enrolment(f"s{n}", templates(*random_rows(3, seed=n))) for n in numbers], space=SPACE)
-
-
-def model_of(*numbers: int) -> ListGallery:
-    made = ListGallery(SPACE)
-    for n in numbers:
-        made.enrol(f"s{n}", templates(*random_rows(3, seed=n)), space=SPACE)
-    return made
-
-
-def answers(gallery) -> list[list[tuple[str, float]]]:
-    return [[(hit.subject_id, hit.score) for hit in hits] for hits in gallery.search(PROBES, 7, space=SPACE)]
-
-
-def folder(path: Path) -> list[str]:
-    return sorted(file.suffix or file.name for file in folder_of(path).iterdir())
 
 
 @pytest.fixture
@@ -67,19 +46,6 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.WARNING):
         yield
     assert caplog.records == []
-
-
-def rebuilds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each time that a cache is made from all rows of the store."""
-    made: list[int] = []
-    anew = cache.Cache._anew
-
-    def counted(self: cache.Cache, connection: sqlite3.Connection):
-        made.append(self._collection)
-        return anew(self, connection)
-
-    monkeypatch.setattr(cache.Cache, "_anew", counted)
-    return made
 
 
 class TestFiles:
